@@ -1,0 +1,232 @@
+"""Command line of the demonstration; scripts/run calls it once everything it needs is installed.
+
+Arguments are checked before anything slow happens: `--check` only does that, and scripts/run calls it so before building.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from .events import DEVICES, EVENTS_PER_VISITOR, STEPS, synthetic_week
+from .readers import Columns, InputError, Source, Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def arguments(line: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/run", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        description="Builds redis-hll, starts a server with it, loads events, and shows what the sketches say beside "
+                    "what is true.\nWithout a file the events are synthetic: a week of a shop that does not exist.",
+        epilog="""examples:
+  scripts/run                                      a million synthetic events
+  scripts/run access.log.gz                        a web server's log; users are client addresses
+  scripts/run orders.csv --user customer_id --time date --per month
+  scripts/run events.jsonl --user user.id --step name --funnel view,cart,pay
+""")
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE",
+                        help="access log in combined format, CSV with a header, or JSON Lines; plain or .gz")
+    parser.add_argument("--port", type=_number(1, 65535), help="port of the server (default: a free one)")
+    parser.add_argument("--precision", type=_number(4, 18), metavar="P",
+                        help="2^P registers per sketch, 4 to 18 (default: the module's, 13)")
+    parser.add_argument("--server", metavar="PATH", help="redis-server or valkey-server to start (default: the one found)")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--keep", action="store_true", help="leave the server running at the end")
+    end.add_argument("--stop", action="store_true", help="stop it (default: ask on a terminal, else stop)")
+
+    made = parser.add_argument_group("synthetic events")
+    made.add_argument("--events", type=_number(1, 1_000_000_000), metavar="N", help="how many (default: 1,000,000)")
+    made.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same events (default: 1)")
+
+    read = parser.add_argument_group("events from a file")
+    read.add_argument("--format", choices=("auto", "combined", "csv", "jsonl"), default="auto")
+    for name, what in (("time", "when it happened"), ("user", "who did it"), ("step", "what was done"),
+                       ("device", "with what"), ("day", "the day or other period as written, instead of a time")):
+        read.add_argument(f"--{name}", metavar="COL", help=f"column: {what}")
+    read.add_argument("--time-format", metavar="F", help="of strptime, such as '%%d/%%m/%%Y %%H:%%M', or s or ms for Unix time "
+                                                         "(default: ISO 8601, access log, or Unix time)")
+    read.add_argument("--delimiter", metavar="C", help="of CSV (default: found in the header)")
+    read.add_argument("--per", choices=("hour", "day", "week", "month"), default="day", help="one sketch per ... (default: day)")
+    read.add_argument("--funnel", metavar="A,B,...", help="values of the step column in the order of the funnel")
+    # For scripts/run.
+    parser.add_argument("--module", type=Path, default=ROOT / "target/release/libredis_hll.so", help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+
+    options = parser.parse_args(line)
+    for name in ("events", "seed"):
+        if options.file and getattr(options, name) is not None:
+            parser.error(f"--{name} is for synthetic events, and there is a file")
+    for name in ("time", "user", "step", "device", "day", "time_format", "delimiter", "funnel"):
+        if not options.file and getattr(options, name) is not None:
+            parser.error(f"--{name.replace('_', '-')} is for a file, and there is none")
+    if not options.file and options.per != "day":
+        parser.error("--per is for a file, and there is none")
+    if options.delimiter is not None:
+        options.delimiter = {"\\t": "\t", "tab": "\t"}.get(options.delimiter, options.delimiter)
+        if len(options.delimiter) != 1:
+            parser.error("--delimiter must be one character, or tab")
+    if options.day and options.time:
+        parser.error("--day and --time exclude each other")
+    return options
+
+
+def _number(low: int, high: int):  # noqa: ANN202 (a type for argparse)
+    def number(text: str) -> int:
+        try:
+            value = int(text.replace(",", "").replace("_", ""))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+    return number
+
+
+def open_source(options: argparse.Namespace) -> Source | None:
+    if options.file is None:
+        return None
+    columns = Columns(options.time, options.user, options.step, options.device, options.day, options.time_format)
+    return Source(options.file, options.format, columns, options.per, options.delimiter)
+
+
+def main() -> int:
+    options = arguments(sys.argv[1:])
+    # Stopped from outside is like Ctrl-C: whatever was started is stopped, whatever was made is removed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        source = open_source(options)
+        if options.check:
+            return 0
+        return demonstrate(options, source)
+    except InputError as error:
+        print(f"\nERROR: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the server is stopped and its files are removed.", file=sys.stderr)
+        return 130
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
+    # Here and not above: the help and the check must work before the packages are installed.
+    import redis
+
+    from .load import Progress, load
+    from .report import Report
+    from .server import Server, ServerError
+
+    settings = {} if options.precision is None else {"hll.default-precision": str(options.precision)}
+    binary = options.server or "redis-server"
+    try:
+        with Server(binary, ROOT / "redis.conf", options.module.resolve(), options.port, settings) as server:
+            client = server.client()
+            about = client.info("server")
+            name = about.get("server_name", "redis")
+            print(f"      {name} {about.get(f'{name}_version', about['redis_version'])} on port {server.port}")
+
+            print("\nLoading")
+            if source is None:
+                events, seed = options.events or 1_000_000, 1 if options.seed is None else options.seed
+                print(f"      SYNTHETIC events, generated here (seed {seed}): {events:,} events of a made-up shop, up to "
+                      f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, one week")
+                exact, loader = load(client, synthetic_week(events, seed), Progress(events))
+                funnel_steps: list[str] = list(STEPS)
+                # In the order of the shop, also when the stream happened to begin elsewhere.
+                exact.devices = {name: None for name in DEVICES if name in exact.devices}
+            else:
+                print(f"      {source.path}: {source.describe()}")
+                exact, loader = load(client, source, Progress(source.size), lambda: source.position)
+                print_tally(source.tally)
+                if exact.events == 0:
+                    raise InputError("no line of the file could be used")
+                funnel_steps = options.funnel.split(",") if options.funnel else []
+                for step in funnel_steps:
+                    if step not in exact.steps:
+                        raise InputError(f"no event has the step '{step}' (--funnel); there are: "
+                                         f"{', '.join(list(exact.steps)[:20]) or 'no steps, name their column with --step'}")
+            print(f"      {exact.events:,} events as {loader.elements:,} elements in {loader.commands:,} HLL.ADD commands; "
+                  f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)")
+
+            per = options.per if not options.day else options.day
+            report = Report(client, exact, funnel_steps, per)
+            report.print()
+            if source is None:
+                print("\n  The events were SYNTHETIC: the figures show how well sketches count, not how shops do.")
+            elif exact.steps and not funnel_steps:
+                print("\n  For a funnel name the steps in their order: --funnel "
+                      + shlex.quote(",".join(list(exact.steps)[:3])))
+            if should_keep(options):
+                server.keep()
+                print_next(report, server.port, kept=True)
+                print(f"\nThe server runs on port {server.port}. To stop it and remove its files:\n\n"
+                      f"  redis-cli -p {server.port} shutdown nosave; rm -r {shlex.quote(str(server.directory))}")
+            else:
+                print_next(report, server.port, kept=False)
+                print("\nStopping the server.")
+    except (ServerError, redis.RedisError, OSError) as error:
+        print(f"\nERROR: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def print_tally(tally: Tally) -> None:
+    print(f"      {tally.lines:,} lines: {tally.events:,} events, {tally.no_user:,} without a user (skipped), "
+          f"{tally.bad:,} that could not be read (skipped)")
+    for example in tally.examples:
+        print(f"        {example}")
+    if tally.truncated:
+        print(f"      WARNING: {tally.truncated}; what came before is used")
+    for what, number in tally.folded.items():
+        print(f"      {number:,} events with a rare {what} are counted under the name (other)")
+
+
+def should_keep(options: argparse.Namespace) -> bool:
+    if options.keep or options.stop or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return bool(options.keep)
+    try:
+        return input("\nLeave the server running, to try commands by hand? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def print_next(report: "Report", port: int, kept: bool) -> None:  # noqa: F821
+    """Lines to copy, of commands that this server has and keys that it holds."""
+    from .load import ALL_KEY, device_key, step_key, visitors_key
+
+    exact, answers = report.exact, report.answers
+    periods = [visitors_key(period) for period in exact.periods]
+    devices = [device_key(device) for device in exact.devices]
+    steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
+    lines = [["HLL.COUNT", *periods[:2]], ["HLL.ESTIMATE", "1", ALL_KEY], ["HLL.INFO", ALL_KEY],
+             ["HLL.ADD", periods[0], "somebody-new"], ["HLL.MERGE", "visitors:two", *periods[:2]],
+             ["HLL.ESTIMATE", "1", f"pf:{ALL_KEY}"]]
+    if len(periods) > 1:
+        lines.append(["HLL.SEGMENT", "ALL", "1", periods[-1], "NONE", str(len(periods) - 1), *periods[:-1]])
+        lines.append(["HLL.RETENTION", "COHORTS", "1", periods[0], "PERIODS", str(len(periods[1:8])), *periods[1:8]])
+    if len(steps) > 1:
+        lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
+    if len(devices) > 1:
+        lines.append(["HLL.OVERLAP", str(len(devices[:8])), *devices[:8]])
+    print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
+    for line in lines:
+        if answers.has(line[0]):
+            print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone (head, less): nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

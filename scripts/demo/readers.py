@@ -1,0 +1,400 @@
+"""Readers of event files: an access log, a CSV file, or JSON Lines, each plain or gzip-compressed.
+
+Real files have bad lines. A line that cannot be understood is counted, with a few examples kept for the report, and
+does not stop the reading. What is wrong with the whole file (it is missing, the named column is not there, the format
+cannot be told) is an InputError with a text for the user.
+
+Text is decoded as UTF-8 with surrogateescape and encoded back the same way, so that two users whose names are
+different bytes stay different, whatever their encoding.
+"""
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from .events import Event
+
+EXAMPLES = 3  # bad lines that are shown
+OTHER = "(other)"
+
+
+class InputError(Exception):
+    """The file as a whole cannot be used; the text says why and what would be right."""
+
+
+@dataclass
+class Columns:
+    """Which column holds what; None: find it by its usual names, or do without."""
+
+    time: str | None = None
+    user: str | None = None
+    step: str | None = None
+    device: str | None = None
+    day: str | None = None
+    time_format: str | None = None  # of strptime, or "s" or "ms" for Unix time
+
+
+@dataclass
+class Tally:
+    """What was met while reading."""
+
+    lines: int = 0
+    events: int = 0
+    bad: int = 0
+    no_user: int = 0
+    folded: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    truncated: str | None = None
+
+    def reject(self, number: int, reason: str, count: int = 1) -> None:
+        self.bad += count
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"line {number:,}: {reason}")
+
+
+# What a column is usually called, best first. Compared in lower case without separators.
+USUAL = {
+    "time": ("time", "timestamp", "ts", "datetime", "eventtime", "date", "createdat", "invoicedate", "day"),
+    "user": ("user", "userid", "visitor", "visitorid", "customer", "customerid", "client", "clientid", "uid", "session",
+             "sessionid", "ip", "host"),
+    "step": ("step", "event", "eventtype", "eventname", "action", "type"),
+    "device": ("device", "devicetype", "platform"),
+}
+
+
+class Source:
+    """A file of events. Iterate over it once; `tally` then says what was met, `position` how far the reading is."""
+
+    def __init__(self, path: Path, format: str = "auto", columns: Columns | None = None, per: str = "day",
+                 delimiter: str | None = None, max_values: int = 100) -> None:
+        self.path, self.per, self.delimiter = path, per, delimiter
+        self.columns = columns or Columns()
+        self.tally = Tally()
+        self._values: dict[str, set[str]] = {"step": set(), "device": set()}
+        self._max_values = max_values
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
+        self.size = path.stat().st_size
+        self._raw: IO[bytes] | None = None
+        first = self._head()
+        self.format = _guess_format(first) if format == "auto" else format
+        self._prepare(first)
+
+    # Opening
+
+    def _open(self) -> Iterator[str]:
+        """The lines of the file as text. A compressed file that breaks off ends here, and the tally says so."""
+        self._raw = self.path.open("rb")
+        compressed = self._raw.read(2) == b"\x1f\x8b"
+        self._raw.seek(0)
+        with self._raw:
+            stream: Any = gzip.GzipFile(fileobj=self._raw) if compressed else self._raw
+            try:
+                for number, line in enumerate(stream):
+                    if number == 0:
+                        line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+                    yield line.decode("utf-8", "surrogateescape")
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                self.tally.truncated = f"the compressed data is damaged or breaks off: {error}"
+
+    def _head(self, count: int = 200) -> list[str]:
+        lines = []
+        for line in self._open():
+            lines.append(line)
+            if len(lines) == count:
+                break
+        if not any(line.strip() for line in lines):
+            raise InputError(f"{self.path} is empty" if not self.tally.truncated else
+                             f"{self.path}: {self.tally.truncated}")
+        self.tally = Tally()
+        return lines
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that have been read."""
+        return self.size if self._raw is None or self._raw.closed else self._raw.tell()
+
+    # Finding the columns
+
+    def _prepare(self, head: list[str]) -> None:
+        columns = self.columns
+        if self.format == "combined":
+            known = list(COMBINED_COLUMNS)
+            columns.time, columns.user = columns.time or "time", columns.user or "host"
+            columns.step, columns.device = columns.step or "section", columns.device or "device"
+        elif self.format == "csv":
+            self.delimiter = self.delimiter or _guess_delimiter(head[0])
+            known = next(csv.reader(head[:1], delimiter=self.delimiter), [])
+            self._header = known
+        else:
+            known = _json_columns(head)
+            if not known:
+                raise InputError(f"{self.path} has no JSON object in its first {len(head)} lines")
+        for what in ("time", "user", "step", "device", "day"):
+            named = getattr(columns, what)
+            if named is not None and named not in known:
+                raise InputError(f"{self.path} has no column '{named}' (--{what}); it has: {', '.join(known)}")
+        taken = {getattr(columns, what) for what in ("time", "user", "step", "device", "day")}
+        for what, names in USUAL.items():
+            if getattr(columns, what) is None and not (what == "time" and columns.day):
+                found = _usual(names, [name for name in known if name not in taken])
+                setattr(columns, what, found)
+                taken.add(found)
+        for what in ("time", "user"):
+            if getattr(columns, what) is None and not (what == "time" and columns.day):
+                raise InputError(f"{self.path}: which column is the {what}? Say it with --{what}; there are: "
+                                 f"{', '.join(known)}")
+
+    def describe(self) -> str:
+        used = [f"{what} = {getattr(self.columns, what)}" for what in ("time", "day", "user", "step", "device")
+                if getattr(self.columns, what)]
+        return f"{self.format}, columns {', '.join(used)}"
+
+    # Reading
+
+    def __iter__(self) -> Iterator[Event]:
+        records = {"combined": self._combined, "csv": self._csv, "jsonl": self._jsonl}[self.format]
+        columns, tally = self.columns, self.tally
+        for number, record in records():
+            try:
+                user = _text(record.get(columns.user))
+                if not user:
+                    tally.no_user += 1
+                    continue
+                period = self._period(record)
+                step = self._value("step", record)
+                device = self._value("device", record)
+            except ValueError as error:
+                tally.reject(number, str(error))
+                continue
+            tally.events += 1
+            yield Event(period, user.encode("utf-8", "surrogateescape"), step, device)
+
+    def _period(self, record: dict[str, Any]) -> str:
+        if self.columns.day:
+            day = _text(record.get(self.columns.day))
+            if not day:
+                raise ValueError(f"no {self.columns.day}")
+            return day
+        return _period_of(_text(record.get(self.columns.time)), self.columns.time_format, self.per)
+
+    def _value(self, what: str, record: dict[str, Any]) -> str | None:
+        """The step or device, with at most `max_values` different ones: each has a key and an exact set of its own."""
+        column = getattr(self.columns, what)
+        value = _text(record.get(column)) if column else None
+        if not value:
+            return None
+        seen = self._values[what]
+        if value not in seen:
+            if len(seen) >= self._max_values:
+                self.tally.folded[what] += 1
+                return OTHER
+            seen.add(value)
+        return value
+
+    def _combined(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in enumerate(self._open(), 1):
+            self.tally.lines += 1
+            if not line.strip():
+                continue
+            match = COMBINED.match(line)
+            if not match:
+                self.tally.reject(number, "not a line of the combined log format")
+                continue
+            record = match.groupdict()
+            method, path = _split_request(record["request"])
+            record["method"], record["path"] = method, path
+            record["section"] = _section(path)
+            record["device"] = _device_of(record["agent"])
+            yield number, record
+
+    def _csv(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        # A quoted field may go over several lines, so the lines are counted by the csv reader.
+        reader = csv.reader((line.replace("\0", "") for line in self._open()), delimiter=self.delimiter or ",")
+        width, before = len(self._header), 0
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                count = reader.line_num - before
+                before = reader.line_num
+                self.tally.lines += count
+                self.tally.reject(reader.line_num, f"{error} (a quotation mark that is not closed?)", count)
+                continue
+            first, before = before == 0, reader.line_num
+            if first:
+                continue  # the header
+            self.tally.lines += 1
+            if not row:
+                continue
+            if len(row) != width:
+                self.tally.reject(reader.line_num, f"{len(row)} fields, the header has {width}")
+                continue
+            yield reader.line_num, dict(zip(self._header, row))
+
+    def _jsonl(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in enumerate(self._open(), 1):
+            self.tally.lines += 1
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                self.tally.reject(number, f"not JSON: {error}")
+                continue
+            if not isinstance(record, dict):
+                self.tally.reject(number, "not a JSON object")
+                continue
+            yield number, _flat(record)
+
+
+# Combined log format, as Apache and nginx write it; the older common format lacks referrer and agent. A quotation mark
+# inside a quoted field is written \".
+COMBINED = re.compile(
+    r'(?P<host>\S+) (?P<ident>\S+) (?P<authuser>.+?) \[(?P<time>[^\]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" '
+    r'(?P<status>\d{3}|-) (?P<bytes>\d+|-)'
+    r'(?: "(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)?"?)?')
+COMBINED_COLUMNS = ("host", "ident", "authuser", "time", "request", "status", "bytes", "referrer", "agent",
+                    "method", "path", "section", "device")
+
+
+def _split_request(request: str) -> tuple[str, str]:
+    parts = request.split(" ")
+    return (parts[0], parts[1].split("?", 1)[0]) if len(parts) >= 2 else ("", "")
+
+
+def _section(path: str) -> str:
+    """The first part of a path, which on most sites says what kind of page it is."""
+    return "/" + path.lstrip("/").split("/", 1)[0] if path else ""
+
+
+@lru_cache(maxsize=20_000)
+def _device_of(agent: str | None) -> str:
+    """A rough guess from the user agent; good enough to have groups that overlap."""
+    text = (agent or "").lower()
+    if not text or text == "-":
+        return "unknown"
+    if any(word in text for word in ("bot", "crawl", "spider", "slurp", "feed", "curl", "wget", "python", "java/")):
+        return "robot"
+    if "ipad" in text or "tablet" in text or ("android" in text and "mobile" not in text):
+        return "tablet"
+    if any(word in text for word in ("mobile", "iphone", "ipod", "android", "opera mini")):
+        return "mobile"
+    return "desktop"
+
+
+def _guess_format(head: list[str]) -> str:
+    lines = [line for line in head if line.strip()]
+    if sum(bool(COMBINED.match(line)) for line in lines) * 2 > len(lines):
+        return "combined"
+    if lines[0].lstrip().startswith("{"):
+        return "jsonl"
+    if any(character in lines[0] for character in ",;\t|"):
+        return "csv"
+    raise InputError("the file looks neither like an access log, nor like CSV with a header, nor like JSON Lines; "
+                     "say what it is with --format")
+
+
+def _guess_delimiter(header: str) -> str:
+    return max(",;\t|", key=header.count)
+
+
+def _json_columns(head: list[str]) -> list[str]:
+    names: dict[str, None] = {}
+    for line in head:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            names.update(dict.fromkeys(_flat(record)))
+    return list(names)
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects become columns with dotted names: {"user": {"id": 7}} has the column user.id."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _usual(names: tuple[str, ...], known: list[str]) -> str | None:
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(known)}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _text(value: Any) -> str:
+    """A field as text. JSON's null and CSV's empty field are both the empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, (int, float)):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise ValueError(f"{value!r:.40} is not a single value")
+
+
+@lru_cache(maxsize=100_000)
+def _period_of(text: str, time_format: str | None, per: str) -> str:
+    """The day, hour, week or month of a time, on the clock on which it was written."""
+    if not text:
+        raise ValueError("no time")
+    when = _parse_time(text, time_format)
+    if per == "hour":
+        return when.strftime("%Y-%m-%dT%H")
+    if per == "week":
+        year, week, _ = when.isocalendar()
+        return f"{year}-W{week:02d}"
+    return when.strftime("%Y-%m" if per == "month" else "%Y-%m-%d")
+
+
+def _unix(value: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(value, timezone.utc)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"time {value} is out of range") from error
+
+
+def _number(text: str) -> datetime:
+    """Unix time in seconds or milliseconds. Eight digits are left for the date that they are (20260302)."""
+    if len(text) <= 8:
+        raise ValueError("too short for Unix time")
+    value = float(text)
+    return _unix(value / 1000 if abs(value) > 1e11 else value)
+
+
+# Tried in turn when no --time-format is given; numbers first, as some of them would pass for a date without dashes.
+# 03/04/2026 is not among them: nobody can tell which is the month.
+TIME_PARSERS: tuple[Callable[[str], datetime], ...] = (
+    _number,
+    lambda text: datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text),
+    lambda text: datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z"),
+)
+
+
+def _parse_time(text: str, time_format: str | None) -> datetime:
+    if time_format in ("s", "ms"):
+        return _unix(float(text) / (1000 if time_format == "ms" else 1))
+    if time_format:
+        return datetime.strptime(text, time_format)
+    for parse in TIME_PARSERS:
+        try:
+            return parse(text)
+        except ValueError:
+            pass
+    raise ValueError(f"cannot read the time '{text[:40]}' (--time-format says how)")

@@ -1,0 +1,233 @@
+"""The report: what the sketches say beside what is true. One function per section; each prints nothing when the server
+lacks the command it needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import redis
+
+from .answers import Answers, Interval
+from .load import ALL_KEY, Exact, device_key, key_bytes, step_key, visitors_key
+
+MOST_ROWS = 31  # of a table; the rest is summed up in a line
+MOST_FUNNEL_STEPS = 8
+MOST_RETENTION_PERIODS = 13
+MOST_OVERLAP_KEYS = 8
+SET_MEMBERS = 2_000_000  # no Redis set larger than this is built for comparison
+
+
+@dataclass
+class Report:
+    """What all sections need."""
+
+    client: redis.Redis
+    exact: Exact
+    funnel_steps: Sequence[str]
+    per: str
+    answers: Answers = field(init=False)
+    held: int = 0
+    intervals: int = 0
+
+    def __post_init__(self) -> None:
+        self.answers = Answers(self.client)
+
+    def users(self, keys: Sequence[str]) -> int:
+        """Exact size of the union."""
+        if len(keys) == 1:
+            return len(self.exact.users[keys[0]])
+        return len(set().union(*(self.exact.users[key] for key in keys)))
+
+    def judge(self, interval: Interval, exact: int) -> str:
+        """Whether the interval holds the exact number, noted for the summary."""
+        held = interval.holds(exact)
+        if held is None:
+            return ""
+        self.intervals += 1
+        self.held += held
+        return "yes" if held else "NO"
+
+    def print(self) -> None:
+        for section in SECTIONS:
+            section(self)
+
+
+# Printing
+
+def heading(text: str) -> None:
+    print(f"\n{text}\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be: the first to the left, the others to the right; empty ones are left out."""
+    shown = [c for c in range(len(head)) if any(row[c] for row in rows)]
+    widths = [max(len(head[c]), *(len(row[c]) for row in rows)) for c in shown]
+    for line in [head, *rows]:
+        cells = [line[c].ljust(w) if c == 0 else line[c].rjust(w) for c, w in zip(shown, widths)]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def size(value: int | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,} B" if value < 10_000 else f"{value / 1024:,.1f} KiB" if value < 10 << 20 else f"{value / (1 << 20):,.1f} MiB"
+
+
+def percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def error(estimate: float, exact: float) -> str:
+    if exact == 0:
+        return "" if estimate < 0.5 else "-"
+    value = (estimate - exact) / exact
+    return "0" if abs(value) < 5e-6 else f"{value:+.2%}"
+
+
+def bounds(interval: Interval) -> str:
+    return "" if interval.lower is None else f"{count(interval.lower)} .. {count(interval.upper)}"
+
+
+def plain(name: str) -> str:
+    """A name from a file, fit for a terminal."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 32 else text[:31] + "…"
+
+
+# Sections
+
+def visitors(report: Report) -> None:
+    """Distinct visitors per period and in total, and what they take in memory."""
+    periods = list(report.exact.periods)
+    shown = periods if len(periods) <= MOST_ROWS else periods[-MOST_ROWS:]
+    precision = report.answers.precision(ALL_KEY)
+    heading(f"Distinct visitors per {report.per}" + (f" (precision {precision})" if precision else ""))
+    rows = []
+    for name, key in [(plain(p), visitors_key(p)) for p in shown] + [("all", ALL_KEY)]:
+        exact = report.users([key])
+        found = report.answers.estimate([key])
+        pf_count, pf_bytes, set_bytes = _alternatives(report, key)
+        rows.append([name, count(exact), count(found.estimate), error(found.estimate, exact), bounds(found),
+                     report.judge(found, exact), size(report.answers.memory(key)),
+                     error(pf_count, exact), size(pf_bytes), size(set_bytes)])
+    table([report.per, "exact", "estimate", "error", "95 % interval", "holds", "memory",
+           "PF error", "PF memory", "as a set"], rows)
+    if len(shown) < len(periods):
+        print(f"  The last {len(shown)} of {len(periods)} are shown; --per week or --per month gives fewer.")
+    keys = [visitors_key(p) for p in periods]
+    union = report.answers.estimate(keys)
+    exact = report.users(keys)
+    print(f"\n  Union of the {len(keys)} sketches above by HLL.COUNT: {count(union.estimate)} (exact {count(exact)}, "
+          f"{error(union.estimate, exact)}); adding them up would give {count(sum(report.users([k]) for k in keys))}.")
+    print("  PF is the server's own PFADD and PFCOUNT (2^14 registers, whatever the precision here) on the same "
+          "elements;\n  'as a set' is MEMORY USAGE of a Redis set of the same visitors, which is exact.")
+
+
+def _alternatives(report: Report, key: str) -> tuple[int, int, int | None]:
+    """The same visitors in the server's own HyperLogLog, which stays as pf:<key>, and in a set, which does not."""
+    pf, plain_set = key_bytes(f"pf:{key}"), key_bytes(f"set:{key}")
+    members = list(report.exact.users[key])
+    as_set = len(members) <= SET_MEMBERS
+    pipeline = report.client.pipeline(transaction=False)
+    for start in range(0, len(members), 1000):
+        pipeline.execute_command("PFADD", pf, *members[start:start + 1000])
+        if as_set:
+            pipeline.execute_command("SADD", plain_set, *members[start:start + 1000])
+        if start % 50_000 == 49_000:
+            pipeline.execute()
+    pipeline.execute()
+    set_bytes = report.answers.memory(f"set:{key}") if as_set else None
+    report.client.delete(plain_set)
+    return int(report.client.execute_command("PFCOUNT", pf)), report.answers.memory(f"pf:{key}"), set_bytes
+
+
+def groups(report: Report) -> None:
+    """Distinct visitors of each step and of each device."""
+    for title, names, key_of in (("step", report.exact.steps, step_key), ("device", report.exact.devices, device_key)):
+        if not names:
+            continue
+        heading(f"Distinct visitors per {title}")
+        ranked = sorted(names, key=lambda name: -report.users([key_of(name)]))
+        rows = []
+        for name in ranked[:12]:
+            exact = report.users([key_of(name)])
+            found = report.answers.estimate([key_of(name)])
+            rows.append([plain(name), count(exact), count(found.estimate), error(found.estimate, exact), bounds(found),
+                         report.judge(found, exact), size(report.answers.memory(key_of(name)))])
+        table([title, "exact", "estimate", "error", "95 % interval", "holds", "memory"], rows)
+        if len(ranked) > 12:
+            print(f"  and {len(ranked) - 12} smaller ones")
+
+
+def funnel(report: Report) -> None:
+    """How many took every step up to here."""
+    steps = list(report.funnel_steps)[:MOST_FUNNEL_STEPS]
+    if len(steps) < 2 or not report.answers.has("HLL.FUNNEL"):
+        return
+    heading("Funnel: visitors who took this step and every earlier one (in any order: sketches know no order)")
+    rows, both, before = [], None, None
+    for step, (found, conversion) in zip(steps, report.answers.funnel([step_key(s) for s in steps])):
+        users = report.exact.users[step_key(step)]
+        both = users if both is None else both & users
+        rows.append([plain(step), count(len(both)), count(found.estimate), error(found.estimate, len(both)),
+                     bounds(found), report.judge(found, len(both)),
+                     percent(len(both) / before) if before else "", percent(conversion) if before is not None else ""])
+        before = len(both)
+    table(["step", "exact", "estimate", "error", "95 % interval", "holds", "conversion", "estimated"], rows)
+
+
+def retention(report: Report) -> None:
+    """Who of one period was there in later ones."""
+    periods = sorted(report.exact.periods)[:MOST_RETENTION_PERIODS]
+    if len(periods) < 2 or not report.answers.has("HLL.RETENTION"):
+        return
+    keys = [visitors_key(p) for p in periods]
+    found = report.answers.retention(keys, keys)
+    heading(f"Retention: visitors of {plain(periods[0])} who were there in a later {report.per}")
+    cohort = report.exact.users[keys[0]]
+    rows = []
+    for period, key, interval in list(zip(periods, keys, found[0]))[1:]:
+        exact = len(cohort & report.exact.users[key])
+        rows.append([plain(period), count(exact), count(interval.estimate), error(interval.estimate, exact),
+                     bounds(interval), "yes" if interval.holds(exact) else "NO",
+                     percent(exact / len(cohort)), percent(interval.estimate / len(cohort))])
+    table([report.per, "exact", "estimate", "error", "95 % interval", "holds", "rate", "estimated"], rows)
+    # The other cohorts are in the same reply; a line says how they did.
+    pairs = [(i, j) for i in range(len(keys)) for j in range(i + 1, len(keys))]
+    errors = []
+    for i, j in pairs:
+        exact = len(report.exact.users[keys[i]] & report.exact.users[keys[j]])
+        report.judge(found[i][j], exact)
+        errors.append(abs(found[i][j].estimate - exact) / len(report.exact.users[keys[i]]))
+    print(f"\n  All {len(periods)} cohorts, {len(pairs)} rates: off by {100 * sum(errors) / len(errors):.2f} percentage points "
+          f"on average, {100 * max(errors):.2f} at most.")
+
+
+def overlap(report: Report) -> None:
+    """Who used two devices."""
+    names = sorted(report.exact.devices, key=lambda name: -report.users([device_key(name)]))[:MOST_OVERLAP_KEYS]
+    if len(names) < 2 or not report.answers.has("HLL.OVERLAP"):
+        return
+    heading("Overlap: visitors who used both devices")
+    rows = []
+    for first, second, found, jaccard in report.answers.overlap([device_key(name) for name in names]):
+        one, two = report.exact.users[first], report.exact.users[second]
+        exact = len(one & two)
+        rows.append([f"{plain(first.removeprefix('device:'))}, {plain(second.removeprefix('device:'))}", count(exact),
+                     count(found.estimate), error(found.estimate, exact), bounds(found), report.judge(found, exact),
+                     f"{exact / max(len(one | two), 1):.4f}", f"{jaccard:.4f}"])
+    table(["devices", "exact", "estimate", "error", "95 % interval", "holds", "jaccard", "estimated"], rows)
+
+
+def summary(report: Report) -> None:
+    """How the intervals did."""
+    if report.intervals:
+        print(f"\n  {report.held} of {report.intervals} intervals hold the exact number. Each is meant to with a probability "
+              "of 95 %;\n  those of one report share visitors, so they tend to miss together.")
+
+
+SECTIONS: tuple[Callable[[Report], None], ...] = (visitors, groups, funnel, retention, overlap, summary)

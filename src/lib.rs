@@ -1,0 +1,2 @@
+//! redis-hll
+pub mod sketch;

@@ -1,0 +1,306 @@
+//! From registers to a number, and how sure it is.
+//!
+//! Three estimators, and never a switch between ranges or a fitted constant:
+//!
+//! * **exact**: the sketch holds tokens; they are counted.
+//! * **hip**, the martingale or historic-inverse-probability estimator, for a sketch that has only
+//!   ever been added to (Ting 2014; Cohen 2015): the probability A that a new element changes the
+//!   sketch is known at every moment, so each change stands for 1/A elements on average. The
+//!   running sum of 1/A is unbiased and its variance is estimated by the running sum of
+//!   (1 - A)/A², the variance of the geometric waiting times. Relative error .658/√m.
+//! * **ml**, maximum likelihood, for everything else (Ertl 2017, arXiv 1702.01284, section 4, with
+//!   the register of Ertl 2023, arXiv 2308.16862): under the Poisson model every pair (register,
+//!   level) is seen independently with probability 1 - exp(-n ρ_k), where ρ_k is the probability
+//!   that an element falls there. With B_k pairs of level k known to be seen and A the total
+//!   probability of the pairs known to be unseen,
+//!
+//!   ```text
+//!   log L(n) = Σ_k B_k ln(1 - exp(-n ρ_k)) - n A
+//!   g(n) = Σ_k B_k ρ_k / (exp(n ρ_k) - 1) - A = 0
+//!   ```
+//!
+//!   and the curvature J = Σ_k B_k ρ_k² e^z/(e^z - 1)² (z = n ρ_k) gives the variance 1/J - n: the
+//!   Poisson model lets the count itself vary, the last term takes that out. Relative error .761/√m.
+
+use super::precision::Precision;
+use super::register::{self, HISTORY, ONE};
+use super::token;
+
+/// How an estimate was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By counting tokens.
+    Exact,
+    /// By the martingale estimator.
+    Hip,
+    /// By maximum likelihood.
+    Ml,
+}
+
+impl Method {
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Exact => "exact",
+            Method::Hip => "hip",
+            Method::Ml => "ml",
+        }
+    }
+}
+
+/// A number of distinct elements, with its variance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Distinct elements; finite and not negative.
+    pub value: f64,
+    /// Variance of `value` about the truth, in elements².
+    pub variance: f64,
+    /// Where it comes from.
+    pub method: Method,
+}
+
+impl Estimate {
+    /// `count` distinct tokens: that many elements and a few that share a token with another
+    /// (about c²/(6·2^26), Poisson distributed), to the nearest whole number.
+    pub fn from_tokens(count: usize) -> Estimate {
+        let c = count as f64;
+        let collisions = c * c / (6.0 * f64::from(1u32 << token::INDEX_BITS));
+        Estimate {
+            value: (c + collisions).round(),
+            variance: collisions,
+            method: Method::Exact,
+        }
+    }
+
+    /// The two-sided interval at `confidence` (a fraction below 1), by the normal approximation.
+    /// Never below zero; whole numbers where the estimate is exact.
+    pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        let half = normal_quantile(confidence) * self.variance.sqrt();
+        let bounds = ((self.value - half).max(0.0), self.value + half);
+        match self.method {
+            Method::Exact => (bounds.0.round(), bounds.1.round()),
+            Method::Hip | Method::Ml => bounds,
+        }
+    }
+
+    /// One standard deviation as a fraction of the estimate; 0 for the empty sketch.
+    pub fn relative_error(&self) -> f64 {
+        if self.value > 0.0 {
+            self.variance.sqrt() / self.value
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The z for which a standard normal variable lies in ±z with probability `confidence`, 0 < c < 1.
+/// Newton's method on erf(z/√2) = c; both functions are monotone and concave for z > 0, so from
+/// z = 0 it never overshoots.
+pub fn normal_quantile(confidence: f64) -> f64 {
+    debug_assert!(confidence > 0.0 && confidence < 1.0);
+    let mut z = 0.0f64;
+    for _ in 0..100 {
+        let density = (2.0 / std::f64::consts::PI).sqrt() * (-z * z / 2.0).exp();
+        let step = (confidence - libm::erf(z / std::f64::consts::SQRT_2)) / density;
+        z += step;
+        if step.abs() < 1e-12 {
+            break;
+        }
+    }
+    z
+}
+
+/// The running state of the martingale estimator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hip {
+    /// Σ 1/A so far, from the exact count at the start.
+    pub value: f64,
+    /// Σ (1 - A)/A² so far.
+    pub variance: f64,
+}
+
+impl Hip {
+    /// The sketch just changed; before the change that had the probability `unseen`/2^64.
+    #[inline]
+    pub fn changed(&mut self, unseen: u64) {
+        let waiting = ONE as f64 / unseen as f64;
+        self.value += waiting;
+        self.variance += waiting * (waiting - 1.0);
+    }
+
+    /// The estimate as it stands.
+    pub fn estimate(&self) -> Estimate {
+        Estimate {
+            value: self.value,
+            variance: self.variance,
+            method: Method::Hip,
+        }
+    }
+}
+
+/// What the likelihood of one sketch depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Occupancy {
+    /// B_k: registers in which level k is known to have been seen; index k, 1 to 65-p.
+    seen: [u32; 62],
+    /// A in units of 2^-64.
+    unseen: u128,
+    precision: Precision,
+}
+
+impl Occupancy {
+    /// From how often each register value occurs. Without history, only the highest level of a
+    /// register counts as seen and everything below it is unknown.
+    pub fn new(histogram: &[u32; 256], precision: Precision, history: bool) -> Occupancy {
+        let mut seen = [0; 62];
+        let mut unseen = 0;
+        for (r, &count) in (0..=255u8).zip(histogram).filter(|&(_, &count)| count > 0) {
+            unseen += u128::from(count) * u128::from(register::unseen_mass(r, precision, history));
+            let u = usize::from(r >> 2);
+            if u == 0 {
+                continue;
+            }
+            seen[u] += count;
+            if history {
+                for (below, bit) in [(1, 0b10), (2, 0b01)] {
+                    if r & bit & HISTORY != 0 {
+                        seen[u - below] += count;
+                    }
+                }
+            }
+        }
+        Occupancy {
+            seen,
+            unseen,
+            precision,
+        }
+    }
+
+    /// A in units of 2^-64: 2^64 for the empty sketch.
+    pub fn unseen(&self) -> u128 {
+        self.unseen
+    }
+
+    /// (B_k, ρ_k) of every level that was seen somewhere.
+    fn levels(&self) -> impl Iterator<Item = (f64, f64)> {
+        (1..=register::max_level(self.precision))
+            .map(|k| (k, self.seen[k as usize]))
+            .filter(|&(_, count)| count > 0)
+            .map(|(k, count)| {
+                let rho = register::level_probability(k, self.precision) as f64 / ONE as f64;
+                (f64::from(count), rho)
+            })
+    }
+
+    /// The root of g, before the small-sample divisor. Newton on ln n, from a start that is exact
+    /// when all z are small; g decreases in ln n, and a step is never longer than a factor e.
+    /// A sketch in which every register is full has no finite root: the search ends at 2^64.
+    pub fn maximum_likelihood(&self) -> f64 {
+        let unseen = self.unseen as f64 / ONE as f64;
+        let (pairs, mass) = self
+            .levels()
+            .fold((0.0, 0.0), |(n, m), (b, rho)| (n + b, m + b * rho));
+        if pairs == 0.0 {
+            return 0.0;
+        }
+        let mut n = pairs / (unseen + mass / 2.0);
+        for _ in 0..200 {
+            let (mut g, mut slope) = (-unseen, 0.0);
+            for (b, rho) in self.levels() {
+                let odds = rho / (rho * n).exp_m1();
+                g += b * odds;
+                slope -= b * odds * (odds + rho);
+            }
+            let step = (-g / (n * slope)).clamp(-1.0, 1.0);
+            n = (n * step.exp()).min(ONE as f64);
+            if step.abs() < 1e-9 || n >= ONE as f64 {
+                break;
+            }
+        }
+        n
+    }
+
+    /// The maximum-likelihood estimate with the bias of order 1/m divided out.
+    pub fn estimate(&self) -> Estimate {
+        let n = self.maximum_likelihood();
+        let variance = if n == 0.0 {
+            0.0
+        } else {
+            self.variance(n)
+        };
+        Estimate {
+            value: n / (1.0 + BIAS / self.precision.registers() as f64),
+            variance,
+            method: Method::Ml,
+        }
+    }
+
+    /// 1/J - n at n > 0. Never less than the quarter that any estimate of a whole number may be
+    /// allowed to be off by.
+    pub fn variance(&self, n: f64) -> f64 {
+        let information: f64 = self
+            .levels()
+            .map(|(b, rho)| {
+                let odds = rho / (rho * n).exp_m1();
+                b * odds * (odds + rho)
+            })
+            .sum();
+        (1.0 / information - n).max(0.25)
+    }
+}
+
+/// First-order bias of the maximum-likelihood estimate times m (Ertl 2023, section 3.3).
+const BIAS: f64 = 0.48147;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal_distribution() {
+        for (confidence, z) in [
+            (0.5, 0.674_489_750_196_081_7),
+            (0.6826894921370859, 1.0),
+            (0.95, 1.959_963_984_540_054),
+            (0.99, 2.575_829_303_548_900_4),
+            (0.9999, 3.890_591_886_413_094),
+        ] {
+            assert!((normal_quantile(confidence) - z).abs() < 1e-9, "{confidence}");
+        }
+    }
+
+    #[test]
+    fn tokens_count_exactly_and_say_so() {
+        let e = Estimate::from_tokens(2048);
+        assert_eq!((e.value, e.interval(0.95)), (2048.0, (2048.0, 2048.0)));
+        // At the finest precision some 10 of 65,536 elements share a token.
+        let e = Estimate::from_tokens(65_536);
+        assert_eq!(e.value, 65_547.0);
+        let (lower, upper) = e.interval(0.95);
+        assert!(lower >= 65_536.0 && upper <= 65_556.0);
+    }
+
+    #[test]
+    fn the_empty_sketch_is_zero() {
+        let mut histogram = [0; 256];
+        histogram[0] = 1 << 13;
+        let e = Occupancy::new(&histogram, Precision::DEFAULT, true).estimate();
+        assert_eq!((e.value, e.interval(0.95)), (0.0, (0.0, 0.0)));
+    }
+
+    /// Any registers give a finite estimate, however absurd.
+    #[test]
+    fn full_registers_end_the_search() {
+        for p in [4, 13, 18] {
+            let p = Precision::new(p).unwrap();
+            for history in [false, true] {
+                let mut histogram = [0; 256];
+                let full = register::max_level(p) << 2 | if history { 3 } else { 0 };
+                histogram[full as usize] = p.registers() as u32;
+                let e = Occupancy::new(&histogram, p, history).estimate();
+                assert!(e.value.is_finite() && e.value > 1e18, "{e:?}");
+                assert!(e.variance.is_finite());
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The sketch: a set of elements in a few kilobytes, good for counting.
+//!
+//! # What it is
+//!
+//! A [`Sketch`] takes elements (byte strings) one by one or another sketch at a time, and answers
+//! how many distinct ones it has met. It never grows beyond 2^p bytes and a little, whatever it is
+//! fed; order does not matter, repetition does not matter, and the merge of two sketches is the
+//! sketch of the union. p is the [`Precision`]: every step doubles the memory and divides the error
+//! by √2.
+//!
+//! # The two forms
+//!
+//! A sketch begins **sparse**, as a sorted set of 32-bit [`token`]s, one per element: counting is
+//! exact, and unions are set unions. At m/4 tokens (m = 2^p) it turns **dense**: m one-byte
+//! [`register`]s that remember, for the elements that fall to them, the longest run of leading zeros
+//! in their hashes and whether the two next shorter runs occurred too. That is a HyperLogLog register
+//! (Flajolet et al. 2007) widened by two bits (UltraLogLog, Ertl 2023, arXiv 2308.16862); at the same
+//! number of bytes it estimates with 28 % less variance than six-bit registers do.
+//!
+//! ```text
+//!   element --hash--> 64 bits --+--> token ----(sparse: sorted set)----+
+//!                               |                                     | at m/4: replay
+//!                               +--> register, level --(dense: m bytes)<
+//! ```
+//!
+//! | p  | dense bytes | error, added to only | error, merged | exact up to |
+//! |----|-------------|----------------------|---------------|-------------|
+//! | 10 | 1,024       | 2.06 %               | 2.38 %        | 256         |
+//! | 12 | 4,096       | 1.03 %               | 1.19 %        | 1,024       |
+//! | 13 | 8,192       | 0.73 %               | 0.84 %        | 2,048       |
+//! | 14 | 16,384      | 0.51 %               | 0.59 %        | 4,096       |
+//! | 16 | 65,536      | 0.26 %               | 0.30 %        | 16,384      |
+//! | 18 | 262,144     | 0.13 %               | 0.15 %        | 65,536      |
+//!
+//! How the number is made, and where its interval comes from, is told in [`estimate`].
+//!
+//! # Precision cannot be raised
+//!
+//! Registers can be [folded](Sketch::fold) to a lower precision, exactly as if the elements had
+//! been added there; the way back does not exist. A sparse sketch still has its tokens, which hold 26
+//! index bits, and can become dense at any precision.
+
+#![deny(unsafe_code)]
+
+pub mod dense;
+pub mod estimate;
+pub mod hash;
+#[allow(unsafe_code)]
+pub mod kernels;
+pub mod precision;
+pub mod register;
+pub mod token;
+
+pub use dense::{Dense, InvalidRegisters};
+pub use estimate::{Estimate, Method};
+pub use hash::HashFamily;
+pub use precision::Precision;
+pub use token::TokenSet;
+
+use register::Register;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A set of elements, remembered just well enough to be counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sketch {
+    hash: HashFamily,
+    precision: Precision,
+    body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Body {
+    Sparse(TokenSet),
+    Dense(Box<Dense>),
+}
+
+/// Two sketches that do not describe subsets of one universe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashMismatch {
+    /// The hash of the sketch that was to take the other one in.
+    pub ours: HashFamily,
+    /// The hash of the other one.
+    pub theirs: HashFamily,
+}
+
+impl fmt::Display for HashMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.ours.name() == self.theirs.name() {
+            write!(
+                f,
+                "sketches made with different {} seeds cannot be combined, \
+                 build them with the same hll.hash-seed",
+                self.ours.name()
+            )
+        } else {
+            write!(
+                f,
+                "sketches of hash families {} and {} cannot be combined, \
+                 build them with the same one",
+                self.ours.name(),
+                self.theirs.name()
+            )
+        }
+    }
+}
+
+impl std::error::Error for HashMismatch {}
+
+/// Moves an array to another place in memory; see [`Sketch::relocate`].
+pub trait Relocate {
+    /// The same content, elsewhere or not.
+    fn relocate<T: Copy>(&mut self, array: Vec<T>) -> Vec<T>;
+}
+
+impl Sketch {
+    /// The empty sketch.
+    pub fn new(precision: Precision, hash: HashFamily) -> Sketch {
+        Sketch {
+            hash,
+            precision,
+            body: Body::Sparse(TokenSet::default()),
+        }
+    }
+
+    /// From tokens; dense if they are too many for the precision.
+    pub fn from_tokens(precision: Precision, hash: HashFamily, tokens: TokenSet) -> Sketch {
+        let mut sketch = Sketch {
+            hash,
+            precision,
+            body: Body::Sparse(tokens),
+        };
+        sketch.settle();
+        sketch
+    }
+
+    /// From registers.
+    pub fn from_dense(hash: HashFamily, dense: Dense) -> Sketch {
+        Sketch {
+            hash,
+            precision: dense.precision(),
+            body: Body::Dense(Box::new(dense)),
+        }
+    }
+
+    /// Adds one element; whether the sketch changed.
+    #[inline]
+    pub fn add(&mut self, element: &[u8]) -> bool {
+        self.add_hash(self.hash.hash(element))
+    }
+
+    /// Adds the element that has this hash; whether the sketch changed.
+    #[inline]
+    pub fn add_hash(&mut self, hash: u64) -> bool {
+        match &mut self.body {
+            Body::Dense(dense) => dense.add_hash(hash),
+            Body::Sparse(tokens) => {
+                let new = tokens.insert(token::from_hash(hash));
+                if new {
+                    self.settle();
+                }
+                new
+            }
+        }
+    }
+
+    /// Turns dense once there are m/4 tokens.
+    fn settle(&mut self) {
+        if let Body::Sparse(tokens) = &self.body
+            && tokens.len() >= self.precision.max_tokens()
+        {
+            let dense = Dense::from_tokens(tokens.as_slice(), self.precision);
+            self.body = Body::Dense(Box::new(dense));
+        }
+    }
+
+    /// Takes all elements of another sketch in; whether this one changed. If the other's precision
+    /// is lower, this one is folded to it.
+    pub fn merge(&mut self, other: &Sketch) -> Result<bool, HashMismatch> {
+        if self.hash != other.hash {
+            return Err(HashMismatch {
+                ours: self.hash,
+                theirs: other.hash,
+            });
+        }
+        let folded = other.precision < self.precision;
+        if folded {
+            self.fold(other.precision);
+        }
+        let changed = match (&mut self.body, &other.body) {
+            (Body::Sparse(ours), Body::Sparse(theirs)) => ours.union_with(theirs),
+            (Body::Dense(ours), Body::Sparse(theirs)) => ours.merge_tokens(theirs.as_slice()),
+            (Body::Dense(ours), Body::Dense(theirs)) => ours.merge(theirs),
+            (Body::Sparse(ours), Body::Dense(theirs)) => {
+                let mut dense = (**theirs).clone();
+                dense.fold(self.precision);
+                dense.merge_tokens(ours.as_slice());
+                self.body = Body::Dense(Box::new(dense));
+                true
+            }
+        };
+        self.settle();
+        Ok(changed || folded)
+    }
+
+    /// The same elements at a lower (or the same) precision.
+    pub fn fold(&mut self, to: Precision) {
+        assert!(to <= self.precision, "precision cannot be raised");
+        if to < self.precision {
+            self.precision = to;
+            match &mut self.body {
+                Body::Sparse(_) => self.settle(),
+                Body::Dense(dense) => dense.fold(to),
+            }
+        }
+    }
+
+    /// The union of sketches, at the lowest precision among them; `None` of none.
+    ///
+    /// The work is done in one buffer: the least precise sketch is copied once, dense ones first,
+    /// and the others are merged into the copy.
+    pub fn union<'a>(
+        sketches: impl IntoIterator<Item = &'a Sketch>,
+    ) -> Result<Option<Cow<'a, Sketch>>, HashMismatch> {
+        let sketches: Vec<&Sketch> = sketches.into_iter().collect();
+        let first = sketches
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, s)| (s.precision, s.is_sparse()));
+        let Some((first, start)) = first else {
+            return Ok(None);
+        };
+        let mut union = Cow::Borrowed(*start);
+        for (i, other) in sketches.iter().enumerate() {
+            if i != first {
+                union.to_mut().merge(other)?;
+            }
+        }
+        Ok(Some(union))
+    }
+
+    /// How many distinct elements it has met.
+    pub fn estimate(&self) -> Estimate {
+        match &self.body {
+            Body::Sparse(tokens) => tokens.estimate(),
+            Body::Dense(dense) => dense.estimate(),
+        }
+    }
+
+    /// The registers at this or a lower precision, made from the tokens where there are none yet.
+    pub fn registers(&self, precision: Precision) -> Cow<'_, [Register]> {
+        match &self.body {
+            Body::Dense(dense) => dense.registers_at(precision),
+            Body::Sparse(tokens) => {
+                let mut registers = vec![0; precision.registers()];
+                for &t in tokens.as_slice() {
+                    let hash = token::to_hash(t);
+                    let r = &mut registers[register::index(hash, precision)];
+                    *r = register::insert(*r, register::level(hash, precision));
+                }
+                Cow::Owned(registers)
+            }
+        }
+    }
+
+    /// The tokens of a sparse sketch.
+    pub fn tokens(&self) -> Option<&TokenSet> {
+        match &self.body {
+            Body::Sparse(tokens) => Some(tokens),
+            Body::Dense(_) => None,
+        }
+    }
+
+    /// The dense form of a dense sketch.
+    pub fn dense(&self) -> Option<&Dense> {
+        match &self.body {
+            Body::Sparse(_) => None,
+            Body::Dense(dense) => Some(dense),
+        }
+    }
+
+    /// Whether it is still a set of tokens.
+    pub fn is_sparse(&self) -> bool {
+        matches!(self.body, Body::Sparse(_))
+    }
+
+    /// Whether it knows of every register's two levels below the highest. Tokens know everything.
+    pub fn history(&self) -> bool {
+        self.dense().is_none_or(Dense::history)
+    }
+
+    /// p.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The function that hashes its elements.
+    pub fn hash_family(&self) -> HashFamily {
+        self.hash
+    }
+
+    /// Bytes it occupies, growing room included.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Sketch>()
+            + match &self.body {
+                Body::Sparse(tokens) => tokens.memory_bytes(),
+                Body::Dense(dense) => dense.memory_bytes(),
+            }
+    }
+
+    /// Bytes a sketch of this precision occupies once it is dense: the most it ever will.
+    pub fn memory_limit(precision: Precision) -> usize {
+        size_of::<Sketch>() + size_of::<Dense>() + precision.registers()
+    }
+
+    /// Hands the one large array to `mover` and takes back what that returns: for allocators that
+    /// want to close gaps.
+    pub fn relocate(&mut self, mover: &mut impl Relocate) {
+        match &mut self.body {
+            Body::Sparse(tokens) => {
+                let array = mover.relocate(tokens.take());
+                tokens.put_back(array);
+            }
+            Body::Dense(dense) => {
+                let array = mover.relocate(dense.take());
+                dense.put_back(array);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The sketch as a whole.

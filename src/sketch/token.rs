@@ -1,0 +1,215 @@
+//! Tokens: what a small sketch keeps instead of registers.
+//!
+//! A token is the part of a hash that registers of any precision up to 26 could ever ask about,
+//! in 32 bits: the low 26 bits (the index, of whichever width) and the number of leading zeros.
+//!
+//! ```text
+//!      31                                6 5             0
+//!    +------------------------------------+---------------+
+//!    |  low 26 bits of the hash           | leading zeros |
+//!    +------------------------------------+---------------+
+//! ```
+//!
+//! The leading zeros are those of `h | (2^26 - 1)`, so 0 to 38: where the bits above the index are
+//! all zero, the index bits themselves are there to continue the run.
+//!
+//! A set of tokens is an all but exact set of elements: two elements share a token with probability
+//! 2^-26 / 3, so c distinct tokens stand for about c + c²/(6·2^26) elements. Unions, intersections
+//! and differences of sketches in this form are plain set algebra.
+
+use super::estimate::Estimate;
+
+/// Index bits in a token.
+pub const INDEX_BITS: u32 = 26;
+
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+
+/// The most leading zeros a token can state.
+pub const MAX_ZEROS: u32 = 64 - INDEX_BITS;
+
+/// See the head of this file. Ordered by index first.
+pub type Token = u32;
+
+/// The token of a hash.
+#[inline]
+pub fn from_hash(hash: u64) -> Token {
+    let zeros = (hash | INDEX_MASK).leading_zeros();
+    ((hash & INDEX_MASK) as u32) << 6 | zeros
+}
+
+/// A hash that has this token: it lands in the same register at the same level, for every precision.
+#[inline]
+pub fn to_hash(token: Token) -> u64 {
+    let ones_below_the_zeros = u64::MAX >> (token & 63);
+    u64::from(token >> 6) | (ones_below_the_zeros & !INDEX_MASK)
+}
+
+/// Whether some hash has this token. Readers of foreign bytes must ask.
+#[inline]
+pub fn is_valid(token: Token) -> bool {
+    token & 63 <= MAX_ZEROS
+}
+
+/// Distinct tokens in ascending order.
+///
+/// One sorted array: the smallest form that is still read in place, merged by walking, and saved
+/// as it lies. At its largest (m/4 tokens) an insertion moves a few kilobytes, less than what a
+/// server spends on receiving the command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenSet(Vec<Token>);
+
+impl TokenSet {
+    /// From tokens in any order, repeated or not.
+    pub fn from_unsorted(mut tokens: Vec<Token>) -> TokenSet {
+        tokens.sort_unstable();
+        tokens.dedup();
+        TokenSet(tokens)
+    }
+
+    /// From tokens that already ascend strictly; `None` if they do not.
+    pub fn from_ascending(tokens: Vec<Token>) -> Option<TokenSet> {
+        tokens
+            .is_sorted_by(|a, b| a < b)
+            .then_some(TokenSet(tokens))
+    }
+
+    /// The tokens, ascending.
+    pub fn as_slice(&self) -> &[Token] {
+        &self.0
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts a token in; whether it was new.
+    pub fn insert(&mut self, token: Token) -> bool {
+        match self.0.binary_search(&token) {
+            Ok(_) => false,
+            Err(place) => {
+                if self.0.len() == self.0.capacity() {
+                    let wanted = allocation_class((self.0.len() + 1) * size_of::<Token>());
+                    self.0.reserve_exact(wanted / size_of::<Token>() - self.0.len());
+                }
+                self.0.insert(place, token);
+                true
+            }
+        }
+    }
+
+    /// Puts all tokens of another set in; whether any was new.
+    pub fn union_with(&mut self, other: &TokenSet) -> bool {
+        let news = other.0.iter().filter(|t| self.0.binary_search(t).is_err());
+        let news: Vec<Token> = news.copied().collect();
+        if news.is_empty() {
+            return false;
+        }
+        let bytes = allocation_class((self.0.len() + news.len()) * size_of::<Token>());
+        let mut merged = Vec::with_capacity(bytes / size_of::<Token>());
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), news.iter().peekable());
+        while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
+            merged.extend(if a < b { ours.next() } else { theirs.next() });
+        }
+        merged.extend(ours);
+        merged.extend(theirs);
+        self.0 = merged;
+        true
+    }
+
+    /// Bytes the array occupies, growing room included.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Token>()
+    }
+
+    /// How many elements these tokens stand for.
+    pub fn estimate(&self) -> Estimate {
+        Estimate::from_tokens(self.len())
+    }
+
+    /// The array itself, to be moved elsewhere by [`TokenSet::put_back`]'s caller.
+    pub(super) fn take(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Ends a [`TokenSet::take`].
+    pub(super) fn put_back(&mut self, tokens: Vec<Token>) {
+        self.0 = tokens;
+    }
+}
+
+/// The least size of a general-purpose allocator's class that holds `bytes`: multiples of 16 up to
+/// 128, then four steps per doubling. What lies between two classes would be lost; this way it is
+/// room to grow.
+fn allocation_class(bytes: usize) -> usize {
+    let step = if bytes <= 128 {
+        16
+    } else {
+        (bytes - 1).next_power_of_two() / 8
+    };
+    bytes.next_multiple_of(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::precision::Precision;
+    use super::super::register;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn classes_follow_the_allocators_steps() {
+        for (bytes, class) in [
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (128, 128),
+            (129, 160),
+            (161, 192),
+            (256, 256),
+            (257, 320),
+            (1000, 1024),
+            (1025, 1280),
+            (8192, 8192),
+        ] {
+            assert_eq!(allocation_class(bytes), class, "{bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_replays_to_the_same_register_at_every_precision(hash in any::<u64>(), shift in 0u32..=64) {
+            let hash = hash.checked_shr(shift).unwrap_or(0);
+            let token = from_hash(hash);
+            prop_assert!(is_valid(token));
+            let replayed = to_hash(token);
+            prop_assert_eq!(from_hash(replayed), token);
+            for p in 4..=18 {
+                let p = Precision::new(p).unwrap();
+                prop_assert_eq!(register::index(replayed, p), register::index(hash, p));
+                prop_assert_eq!(register::level(replayed, p), register::level(hash, p));
+            }
+        }
+
+        #[test]
+        fn the_set_is_a_set(tokens in prop::collection::vec(0u32..200, 0..300), others in prop::collection::vec(0u32..200, 0..300)) {
+            let mut set = TokenSet::default();
+            let mut model = std::collections::BTreeSet::new();
+            for &t in &tokens {
+                prop_assert_eq!(set.insert(t), model.insert(t));
+            }
+            let other = TokenSet::from_unsorted(others.clone());
+            let grew = set.union_with(&other);
+            let before = model.len();
+            model.extend(others);
+            prop_assert_eq!(grew, model.len() > before);
+            prop_assert!(set.as_slice().iter().eq(model.iter()));
+            prop_assert!(set.memory_bytes() < 16 + 5 * set.len().max(4));
+        }
+    }
+}
