@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import sys
 
 import pytest
@@ -181,14 +182,17 @@ def newest(request):
 
 @pytest.fixture
 def start(request):
-    """start(name, options={...}, module_args=[...]) starts a server for this test alone and cleans up after it."""
+    """start(name, options={...}, module_args=[...]) starts a server for this test alone and cleans up after it.
+    `snapshot` is an RDB file to load, `module=False` starts it without our module."""
     config = request.config
     started = []
 
-    def factory(name, options=None, module_args=(), build="release", module=True, directory=None):
+    def factory(name, options=None, module_args=(), build="release", module=True, snapshot=None):
         path = {"release": config.option.module, "checked": config.option.checked_module}[build]
-        server = servers.Server(name, config.hll_servers[name], path if module else None, options, module_args, directory)
+        server = servers.Server(name, config.hll_servers[name], path if module else None, options, module_args)
         started.append(server)
+        if snapshot:
+            shutil.copy(snapshot, os.path.join(server.directory, "dump.rdb"))
         request.node.stash.setdefault(_running, []).append(server)
         return server.start()
 

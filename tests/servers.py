@@ -20,6 +20,10 @@ TROUBLE = re.compile(r"BUG REPORT|ASSERTION FAILED|panicked at|internal error|Ad
 START_SECONDS = 20
 
 
+class DidNotStart(Exception):
+    """The server ended, or stayed silent, instead of answering; the text holds the end of its log."""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -90,7 +94,7 @@ class Server:
                 )
             if self._wait_until_ready():
                 return self
-        raise AssertionError(f"{self.name} found no free port in five tries")
+        raise DidNotStart(f"{self.name} found no free port in five tries")
 
     def _wait_until_ready(self):
         """True when it answers and has loaded its data; False when another process took the port."""
@@ -99,7 +103,7 @@ class Server:
             if self.process.poll() is not None:
                 if "Address already in use" in self.log_tail(20):
                     return False
-                raise AssertionError(f"{self.name} did not start (exit {self.process.returncode}); its log ends:\n{self.log_tail(30)}")
+                raise DidNotStart(f"{self.name} did not start (exit {self.process.returncode}); its log ends:\n{self.log_tail(30)}")
             try:
                 with Client(self.port, timeout=5) as c:
                     c("PING")
@@ -110,7 +114,7 @@ class Server:
                     return True
             except (OSError, ReplyError):
                 time.sleep(0.01)
-        raise AssertionError(f"{self.name} was not ready within {START_SECONDS} s; its log ends:\n{self.log_tail(30)}")
+        raise DidNotStart(f"{self.name} was not ready within {START_SECONDS} s; its log ends:\n{self.log_tail(30)}")
 
     def stop(self, how="NOSAVE"):
         """Stop in the orderly way. `how`: SAVE writes dump.rdb, NOSAVE does not."""

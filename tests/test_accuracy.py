@@ -26,7 +26,7 @@ def random_elements(rng, n):
 def test_a_sketch_counts_exactly_until_a_quarter_of_its_registers_and_is_dense_beyond(client, precision):
     limit = (1 << precision) // 4
     # The first `limit + 1` elements of this sequence have different tokens: checked here, so that "exact" is no luck.
-    items = elements(0, limit + 1)
+    items = elements(0, limit + 1, "person")
     assert len(reference.tokens(items)) == limit + 1
     client("HLL.CREATE", "k", "PRECISION", precision)
     add(client, "k", items[:limit])

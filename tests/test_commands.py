@@ -279,7 +279,7 @@ def test_merge_takes_the_smallest_precision_involved(client):
 def test_merge_of_sparse_sketches_takes_the_smallest_precision_and_stays_exact(client):
     for precision in (18, 12, 14):
         client("HLL.CREATE", f"k{precision}", "PRECISION", precision)
-        client("HLL.ADD", f"k{precision}", *elements(precision * 100, precision * 100 + 300))
+        client("HLL.ADD", f"k{precision}", *elements(precision * 1000, precision * 1000 + 300))
     client("HLL.MERGE", "m", "k18", "k12", "k14")
     assert info(client, "m")["precision"] == 12
     assert client("HLL.COUNT", "m") == 900
@@ -313,7 +313,8 @@ def test_info_describes_the_sketch(client, kind):
     if described["encoding"] == "dense":
         assert described["memory_bytes"] >= 4096
         assert described["compression_ratio"] > 1.5
-        assert 0.008 < described["standard_error"] < 0.014  # .0103 hip, .0119 ml
+        # .0103 (hip) and .0119 (ml) for large sets; less while much of the count is still exact.
+        assert 0.005 < described["standard_error"] < 0.013
 
 
 def test_the_fields_of_info_have_the_type_of_their_meaning(client):

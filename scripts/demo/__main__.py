@@ -8,10 +8,15 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .events import DEVICES, EVENTS_PER_VISITOR, STEPS, synthetic_week
 from .readers import Columns, InputError, Source, Tally
+
+if TYPE_CHECKING:
+    from .report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +78,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
     return options
 
 
-def _number(low: int, high: int):  # noqa: ANN202 (a type for argparse)
+def _number(low: int, high: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number from low to high, with or without thousands separators."""
     def number(text: str) -> int:
         try:
             value = int(text.replace(",", "").replace("_", ""))
@@ -159,9 +165,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
             report.print()
             if source is None:
                 print("\n  The events were SYNTHETIC: the figures show how well sketches count, not how shops do.")
-            elif exact.steps and not funnel_steps:
-                print("\n  For a funnel name the steps in their order: --funnel "
-                      + shlex.quote(",".join(list(exact.steps)[:3])))
+            elif len(exact.steps) > 1 and not funnel_steps:
+                print("\n  For a funnel, name steps in their order: --funnel FIRST,SECOND,...")
             if should_keep(options):
                 server.keep()
                 print_next(report, server.port, kept=True)
@@ -197,7 +202,7 @@ def should_keep(options: argparse.Namespace) -> bool:
         return False
 
 
-def print_next(report: "Report", port: int, kept: bool) -> None:  # noqa: F821
+def print_next(report: "Report", port: int, kept: bool) -> None:
     """Lines to copy, of commands that this server has and keys that it holds."""
     from .load import ALL_KEY, device_key, step_key, visitors_key
 
@@ -214,7 +219,7 @@ def print_next(report: "Report", port: int, kept: bool) -> None:  # noqa: F821
     if len(steps) > 1:
         lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
     if len(devices) > 1:
-        lines.append(["HLL.OVERLAP", str(len(devices[:8])), *devices[:8]])
+        lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
     print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
     for line in lines:
         if answers.has(line[0]):

@@ -22,15 +22,12 @@ class Interval(NamedTuple):
     def holds(self, exact: float) -> bool | None:
         if self.lower is None or self.upper is None:
             return None
-        # Bounds are of the estimate, which is not a whole number; counts are. Half a unit either way is rounding.
-        return self.lower - 0.5 <= exact <= self.upper + 0.5
+        # As printed, in whole numbers, like the counts themselves.
+        return round(self.lower) <= exact <= round(self.upper)
 
 
 def as_map(reply: Any) -> dict[str, Any]:
-    if isinstance(reply, dict):
-        pairs = reply.items()
-    else:
-        pairs = zip(reply[::2], reply[1::2], strict=True)
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     return {as_text(name): value for name, value in pairs}
 
 

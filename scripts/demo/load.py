@@ -8,7 +8,7 @@ commands travel in one pipeline. Nothing is deduplicated on the way: a stream re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import redis
 from tqdm import tqdm
@@ -118,14 +118,14 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = max(total, 1)
         self._begin = self._last = time.monotonic()
-        self._bar = tqdm(total=self._total, desc="      loading", bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
-                         dynamic_ncols=True) if sys.stderr.isatty() else None
+        self._bar = tqdm(total=self._total, desc="      loading", bar_format="{desc} {percentage:3.0f}%|{bar}| {unit}",
+                         unit="", dynamic_ncols=True) if sys.stderr.isatty() else None
 
     def at(self, position: int, events: int) -> None:
         now = time.monotonic()
         rate = events / max(now - self._begin, 1e-9)
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{events:,} events, {rate:,.0f} a second", refresh=False)
+            self._bar.unit = f"{events:,} events, {rate:,.0f} a second"
             self._bar.update(min(position, self._total) - self._bar.n)
         elif now - self._last >= LINE_SECONDS:
             self._last = now
@@ -136,10 +136,11 @@ class Progress:
             self._bar.close()
 
 
-def load(client: redis.Redis, events: Iterable[Event], progress: Progress, position: object = None) -> tuple[Exact, Loader]:
+def load(client: redis.Redis, events: Iterable[Event], progress: Progress,
+         position: Callable[[], int] | None = None) -> tuple[Exact, Loader]:
     """Sends all events. `position` says how far the source is where that is not the number of events."""
     exact, loader = Exact(), Loader(client)
-    where = position if callable(position) else lambda: exact.events
+    where = position or (lambda: exact.events)
     try:
         for event in events:
             for key in exact.note(event):

@@ -166,7 +166,7 @@ class Source:
         columns, tally = self.columns, self.tally
         for number, record in records():
             try:
-                user = _text(record.get(columns.user))
+                user = _text(record.get(columns.user or ""))
                 if not user:
                     tally.no_user += 1
                     continue
@@ -219,7 +219,8 @@ class Source:
 
     def _csv(self) -> Iterator[tuple[int, dict[str, Any]]]:
         # A quoted field may go over several lines, so the lines are counted by the csv reader.
-        reader = csv.reader((line.replace("\0", "") for line in self._open()), delimiter=self.delimiter or ",")
+        # strict: a quotation mark that is never closed is an error at the end of the file, not a very long user.
+        reader = csv.reader((line.replace("\0", "") for line in self._open()), delimiter=self.delimiter or ",", strict=True)
         width, before = len(self._header), 0
         while True:
             try:

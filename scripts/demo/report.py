@@ -8,11 +8,12 @@ import redis
 
 from .answers import Answers, Interval
 from .load import ALL_KEY, Exact, device_key, key_bytes, step_key, visitors_key
+from .readers import OTHER
 
 MOST_ROWS = 31  # of a table; the rest is summed up in a line
 MOST_FUNNEL_STEPS = 8
 MOST_RETENTION_PERIODS = 13
-MOST_OVERLAP_KEYS = 8
+MOST_OVERLAP_KEYS = 5
 SET_MEMBERS = 2_000_000  # no Redis set larger than this is built for comparison
 
 
@@ -151,7 +152,8 @@ def groups(report: Report) -> None:
         if not names:
             continue
         heading(f"Distinct visitors per {title}")
-        ranked = sorted(names, key=lambda name: -report.users([key_of(name)]))
+        # The largest first; what was put together because it is rare comes last.
+        ranked = sorted(names, key=lambda name: (name == OTHER, -report.users([key_of(name)])))
         rows = []
         for name in ranked[:12]:
             exact = report.users([key_of(name)])
@@ -209,7 +211,8 @@ def retention(report: Report) -> None:
 
 def overlap(report: Report) -> None:
     """Who used two devices."""
-    names = sorted(report.exact.devices, key=lambda name: -report.users([device_key(name)]))[:MOST_OVERLAP_KEYS]
+    names = [name for name in report.exact.devices if name != OTHER]
+    names = sorted(names, key=lambda name: -report.users([device_key(name)]))[:MOST_OVERLAP_KEYS]
     if len(names) < 2 or not report.answers.has("HLL.OVERLAP"):
         return
     heading("Overlap: visitors who used both devices")

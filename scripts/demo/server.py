@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -91,6 +92,8 @@ class Server:
         return "\n".join("    " + line for line in "\n".join(texts).splitlines()[-15:])
 
     def _stop(self) -> None:
+        # A second Ctrl-C must not end the tidying up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:

@@ -1,6 +1,7 @@
 //! The dense form: m registers, and for a sketch that has only been added to, the running
 //! martingale estimate beside them.
 
+use super::Relocate;
 use super::estimate::{Estimate, Hip, Occupancy};
 use super::kernels;
 use super::precision::Precision;
@@ -88,14 +89,15 @@ impl Dense {
         })
     }
 
-    /// Continues a martingale estimate that belongs to these registers. Registers that are empty,
-    /// full or without history cannot have one and keep what they are.
-    pub fn resume(&mut self, hip: Hip) {
-        if self.memory == Memory::Plain {
-            return;
-        }
-        if let Ok(unseen @ 1..) = u64::try_from(self.occupancy().unseen()) {
-            self.memory = Memory::Added { hip, unseen };
+    /// Continues a martingale estimate that belongs to these registers. Whether it does: registers
+    /// that are empty, full or without history cannot have one and stay as they are.
+    pub fn resume(&mut self, hip: Hip) -> bool {
+        match u64::try_from(self.occupancy().unseen()) {
+            Ok(unseen @ 1..) if self.history() => {
+                self.memory = Memory::Added { hip, unseen };
+                true
+            }
+            _ => false,
         }
     }
 
@@ -159,9 +161,9 @@ impl Dense {
     }
 
     fn replay(&mut self, tokens: &[Token]) -> bool {
-        tokens
-            .iter()
-            .fold(false, |changed, &t| self.add_hash(token::to_hash(t)) | changed)
+        tokens.iter().fold(false, |changed, &t| {
+            self.add_hash(token::to_hash(t)) | changed
+        })
     }
 
     /// Merges another sketch of the same or a higher precision in; whether anything changed. While
@@ -224,14 +226,8 @@ impl Dense {
         size_of::<Dense>() + self.registers.capacity()
     }
 
-    /// The register array itself, to be moved elsewhere by [`Dense::put_back`]'s caller.
-    pub(super) fn take(&mut self) -> Vec<Register> {
-        std::mem::take(&mut self.registers)
-    }
-
-    /// Ends a [`Dense::take`].
-    pub(super) fn put_back(&mut self, registers: Vec<Register>) {
-        assert_eq!(registers.len(), self.precision.registers());
-        self.registers = registers;
+    /// Moves the register array.
+    pub(super) fn relocate(&mut self, mover: &mut impl Relocate) {
+        self.registers = mover.array(std::mem::take(&mut self.registers));
     }
 }

@@ -128,6 +128,12 @@ impl Hip {
         self.variance += waiting * (waiting - 1.0);
     }
 
+    /// Whether a sketch can have come to this state: finite, not negative, and no more elements
+    /// than there are hashes.
+    pub fn is_possible(&self) -> bool {
+        (0.0..=ONE as f64).contains(&self.value) && (0.0..=f64::MAX).contains(&self.variance)
+    }
+
     /// The estimate as it stands.
     pub fn estimate(&self) -> Estimate {
         Estimate {
@@ -223,11 +229,7 @@ impl Occupancy {
     /// The maximum-likelihood estimate with the bias of order 1/m divided out.
     pub fn estimate(&self) -> Estimate {
         let n = self.maximum_likelihood();
-        let variance = if n == 0.0 {
-            0.0
-        } else {
-            self.variance(n)
-        };
+        let variance = if n == 0.0 { 0.0 } else { self.variance(n) };
         Estimate {
             value: n / (1.0 + BIAS / self.precision.registers() as f64),
             variance,
@@ -265,7 +267,10 @@ mod tests {
             (0.99, 2.575_829_303_548_900_4),
             (0.9999, 3.890_591_886_413_094),
         ] {
-            assert!((normal_quantile(confidence) - z).abs() < 1e-9, "{confidence}");
+            assert!(
+                (normal_quantile(confidence) - z).abs() < 1e-9,
+                "{confidence}"
+            );
         }
     }
 

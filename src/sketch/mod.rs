@@ -45,6 +45,7 @@
 pub mod dense;
 pub mod estimate;
 pub mod hash;
+pub mod joint;
 #[allow(unsafe_code)]
 pub mod kernels;
 pub mod precision;
@@ -107,10 +108,12 @@ impl fmt::Display for HashMismatch {
 
 impl std::error::Error for HashMismatch {}
 
-/// Moves an array to another place in memory; see [`Sketch::relocate`].
+/// Moves allocations to another place in memory; see [`Sketch::relocate`].
 pub trait Relocate {
-    /// The same content, elsewhere or not.
-    fn relocate<T: Copy>(&mut self, array: Vec<T>) -> Vec<T>;
+    /// The same array, elsewhere or not.
+    fn array<T: Copy>(&mut self, array: Vec<T>) -> Vec<T>;
+    /// The same structure, elsewhere or not.
+    fn structure<T>(&mut self, structure: Box<T>) -> Box<T>;
 }
 
 impl Sketch {
@@ -313,19 +316,18 @@ impl Sketch {
         size_of::<Sketch>() + size_of::<Dense>() + precision.registers()
     }
 
-    /// Hands the one large array to `mover` and takes back what that returns: for allocators that
-    /// want to close gaps.
+    /// Hands every allocation of the sketch to `mover` and takes back what that returns: for
+    /// allocators that want to close gaps.
     pub fn relocate(&mut self, mover: &mut impl Relocate) {
-        match &mut self.body {
-            Body::Sparse(tokens) => {
-                let array = mover.relocate(tokens.take());
-                tokens.put_back(array);
-            }
+        let body = std::mem::replace(&mut self.body, Body::Sparse(TokenSet::default()));
+        self.body = match body {
+            Body::Sparse(tokens) => Body::Sparse(tokens.relocated(mover)),
             Body::Dense(dense) => {
-                let array = mover.relocate(dense.take());
-                dense.put_back(array);
+                let mut dense = mover.structure(dense);
+                dense.relocate(mover);
+                Body::Dense(dense)
             }
-        }
+        };
     }
 }
 

@@ -172,7 +172,10 @@ mod tests {
                 .map(|k| u128::from(level_probability(k, p)))
                 .sum();
             assert_eq!(total * p.registers() as u128, ONE);
-            assert_eq!(u128::from(unseen_mass(0, p, true)) * p.registers() as u128, ONE);
+            assert_eq!(
+                u128::from(unseen_mass(0, p, true)) * p.registers() as u128,
+                ONE
+            );
         }
     }
 

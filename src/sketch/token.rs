@@ -17,6 +17,7 @@
 //! 2^-26 / 3, so c distinct tokens stand for about c + c²/(6·2^26) elements. Unions, intersections
 //! and differences of sketches in this form are plain set algebra.
 
+use super::Relocate;
 use super::estimate::Estimate;
 
 /// Index bits in a token.
@@ -95,7 +96,8 @@ impl TokenSet {
             Err(place) => {
                 if self.0.len() == self.0.capacity() {
                     let wanted = allocation_class((self.0.len() + 1) * size_of::<Token>());
-                    self.0.reserve_exact(wanted / size_of::<Token>() - self.0.len());
+                    self.0
+                        .reserve_exact(wanted / size_of::<Token>() - self.0.len());
                 }
                 self.0.insert(place, token);
                 true
@@ -132,14 +134,9 @@ impl TokenSet {
         Estimate::from_tokens(self.len())
     }
 
-    /// The array itself, to be moved elsewhere by [`TokenSet::put_back`]'s caller.
-    pub(super) fn take(&mut self) -> Vec<Token> {
-        std::mem::take(&mut self.0)
-    }
-
-    /// Ends a [`TokenSet::take`].
-    pub(super) fn put_back(&mut self, tokens: Vec<Token>) {
-        self.0 = tokens;
+    /// The same set with its array moved.
+    pub(super) fn relocated(self, mover: &mut impl Relocate) -> TokenSet {
+        TokenSet(mover.array(self.0))
     }
 }
 

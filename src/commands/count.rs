@@ -1,0 +1,34 @@
+//! `HLL.COUNT key [key ...]`: distinct elements in the union, to the nearest whole number.
+
+use super::{estimate_union, rounded};
+use crate::server::call::Call;
+use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
+use crate::server::error::CommandError;
+use crate::server::reply::Reply;
+
+/// See the head of this file.
+pub struct Count;
+
+impl Command for Count {
+    const SPEC: Spec = Spec {
+        name: c"HLL.COUNT",
+        arity: -2,
+        access: Access::Read,
+        summary: c"Counts the distinct elements in the union of sketches.",
+        complexity:
+            c"O(1) for one key that was only added to, otherwise O(N*M) with N keys of M registers.",
+        since: c"0.1.0",
+        keys: &[Keys {
+            at: 1,
+            count: KeyCount::ToTheEnd,
+            usage: KeyUsage::Read,
+        }],
+        args: &[ArgSpec::key(c"key", 0).multiple()],
+    };
+
+    fn run(call: &mut Call) -> Result<Reply, CommandError> {
+        let names = call.args.rest()?;
+        let keys = call.read_all(names);
+        Ok(Reply::Integer(rounded(estimate_union(&keys)?)))
+    }
+}

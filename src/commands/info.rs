@@ -1,0 +1,68 @@
+//! `HLL.INFO key`: what a sketch is and what it takes.
+
+use super::{required, rounded};
+use crate::server::call::Call;
+use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
+use crate::server::error::CommandError;
+use crate::server::reply::Reply;
+use crate::server::{settings, sketch_type};
+use crate::sketch::token::Token;
+use crate::storage;
+
+/// See the head of this file.
+pub struct Info;
+
+impl Command for Info {
+    const SPEC: Spec = Spec {
+        name: c"HLL.INFO",
+        arity: 2,
+        access: Access::Read,
+        summary: c"Describes a sketch: precision, form, estimator, error, memory and stored size.",
+        complexity: c"O(M) with M registers.",
+        since: c"0.1.0",
+        keys: &[Keys {
+            at: 1,
+            count: KeyCount::One,
+            usage: KeyUsage::Read,
+        }],
+        args: &[ArgSpec::key(c"key", 0)],
+    };
+
+    fn run(call: &mut Call) -> Result<Reply, CommandError> {
+        let name = call.args.next()?;
+        call.args.end()?;
+        let key = call.read(name);
+        let sketch = required(&key)?;
+        let estimate = sketch.estimate();
+        let stored = storage::encode(sketch, settings::rdb_compression()).len();
+        let (encoding, compression, content) = match sketch.tokens() {
+            Some(tokens) => ("sparse", "rice", tokens.len() * size_of::<Token>()),
+            None => (
+                "dense",
+                settings::rdb_compression().name(),
+                sketch.precision().registers(),
+            ),
+        };
+        Ok(Reply::Map(vec![
+            (
+                "type",
+                sketch_type::NAME.to_str().unwrap_or_default().into(),
+            ),
+            ("precision", (sketch.precision().bits() as usize).into()),
+            ("registers", sketch.precision().registers().into()),
+            ("encoding", encoding.into()),
+            ("hash", sketch.hash_family().name().into()),
+            (
+                "history",
+                if sketch.history() { "yes" } else { "no" }.into(),
+            ),
+            ("estimator", estimate.method.name().into()),
+            ("count", Reply::Integer(rounded(estimate))),
+            ("standard_error", estimate.relative_error().into()),
+            ("memory_bytes", sketch.memory_bytes().into()),
+            ("serialized_bytes", stored.into()),
+            ("compression", compression.into()),
+            ("compression_ratio", (content as f64 / stored as f64).into()),
+        ]))
+    }
+}

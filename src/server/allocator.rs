@@ -1,0 +1,62 @@
+//! Memory from the server's allocator, so that it shows in the server's own accounting
+//! (`INFO memory`, `maxmemory`) and takes part in active defragmentation.
+//!
+//! Until a server has loaded the module there is no such allocator: tests, benchmarks and other
+//! programs that link this crate use the system's. Nothing is allocated before the API pointers are
+//! filled in (it is the first thing the load function does) and they never change again, so memory is
+//! always returned where it came from.
+
+use redis_module::raw;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// The allocator of the whole module.
+pub struct ServerAllocator;
+
+/// What malloc promises on every 64-bit platform. Stricter layouts go to the system's allocator,
+/// on allocation and release alike.
+const MALLOC_ALIGNMENT: usize = 16;
+
+// SAFETY: each method forwards to malloc, calloc, realloc or free of the server with a layout that
+// those honour, or to `System`; which of the two depends only on the layout and on a pointer that
+// is set once before the first allocation.
+unsafe impl GlobalAlloc for ServerAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        unsafe {
+            match raw::RedisModule_Alloc {
+                Some(alloc) if layout.align() <= MALLOC_ALIGNMENT => alloc(layout.size()).cast(),
+                _ => System.alloc(layout),
+            }
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        unsafe {
+            match raw::RedisModule_Calloc {
+                Some(calloc) if layout.align() <= MALLOC_ALIGNMENT => {
+                    calloc(1, layout.size()).cast()
+                }
+                _ => System.alloc_zeroed(layout),
+            }
+        }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        unsafe {
+            match raw::RedisModule_Realloc {
+                Some(realloc) if layout.align() <= MALLOC_ALIGNMENT => {
+                    realloc(old.cast(), size).cast()
+                }
+                _ => System.realloc(old, layout, size),
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        unsafe {
+            match raw::RedisModule_Free {
+                Some(free) if layout.align() <= MALLOC_ALIGNMENT => free(old.cast()),
+                _ => System.dealloc(old, layout),
+            }
+        }
+    }
+}

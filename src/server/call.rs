@@ -1,0 +1,108 @@
+//! One call of a command: its arguments, the keyspace, and the announcement of what changed.
+
+use super::args::{Arg, Args};
+use super::key::{ReadKey, WriteKey};
+use super::{log, settings};
+use crate::sketch::Sketch;
+use crate::storage;
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
+use std::ffi::{CStr, c_int};
+
+/// How a change travels to replicas and into the append-only file.
+pub enum Propagation {
+    /// As the client sent it. For commands whose effect depends only on their arguments and on the
+    /// keys they name.
+    Verbatim,
+    /// As the bytes of the sketch it made: `HLL.IMPORT key FORMAT NATIVE payload REPLACE`. For
+    /// whatever depends on this server's settings, such as the precision of a new key, so that
+    /// replicas end with the same bytes whatever theirs are.
+    Value(Vec<u8>),
+}
+
+impl Propagation {
+    /// As the bytes of this sketch.
+    pub fn value_of(sketch: &Sketch) -> Propagation {
+        Propagation::Value(storage::encode(sketch, settings::rdb_compression()))
+    }
+}
+
+/// See the head of this file.
+pub struct Call<'a> {
+    ctx: *mut RedisModuleCtx,
+    /// What the client sent behind the command's name.
+    pub args: Args<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// # Safety
+    /// The three are what the server called the command with, and 'a ends with the call.
+    pub unsafe fn new(
+        ctx: *mut RedisModuleCtx,
+        argv: *mut *mut RedisModuleString,
+        argc: c_int,
+    ) -> Call<'a> {
+        Call {
+            ctx,
+            // SAFETY: by the caller.
+            args: unsafe { Args::new(argv, argc) },
+        }
+    }
+
+    /// Opens a key for reading.
+    pub fn read(&self, name: Arg<'a>) -> ReadKey<'a> {
+        // SAFETY: `ctx` is live for 'a.
+        unsafe { ReadKey::open(self.ctx, name) }
+    }
+
+    /// Opens keys for reading.
+    pub fn read_all(&self, names: impl IntoIterator<Item = Arg<'a>>) -> Vec<ReadKey<'a>> {
+        names.into_iter().map(|name| self.read(name)).collect()
+    }
+
+    /// Opens a key for writing.
+    pub fn write(&self, name: Arg<'a>) -> WriteKey<'a> {
+        // SAFETY: `ctx` is live for 'a.
+        unsafe { WriteKey::open(self.ctx, name) }
+    }
+
+    /// Whether the change comes from a primary or a file, where it has been accepted before: limits
+    /// that keep clients in bounds do not apply to it.
+    pub fn is_replayed(&self) -> bool {
+        // SAFETY: `ctx` is live.
+        let flags = unsafe { api!(RedisModule_GetContextFlags(self.ctx)) } as u32;
+        flags & (raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING) != 0
+    }
+
+    /// Announces that this command changed `key`: to replicas and the append-only file, to clients
+    /// that watch or cache it, and to subscribers of keyspace events. To be called once, after the
+    /// change, with the key's handle closed.
+    pub fn changed(&self, key: Arg<'a>, event: &CStr, propagation: Propagation) {
+        // SAFETY: `ctx` and the key's name are live; the formats name the arguments that follow.
+        unsafe {
+            let status = match propagation {
+                Propagation::Verbatim => api!(RedisModule_ReplicateVerbatim(self.ctx)),
+                Propagation::Value(payload) => api!(RedisModule_Replicate(
+                    self.ctx,
+                    c"HLL.IMPORT".as_ptr(),
+                    c"sccbc".as_ptr(),
+                    key.string(),
+                    c"FORMAT".as_ptr(),
+                    c"NATIVE".as_ptr(),
+                    payload.as_ptr(),
+                    payload.len(),
+                    c"REPLACE".as_ptr()
+                )),
+            };
+            if status != raw::Status::Ok as c_int {
+                log::log(log::Level::Warning, "a change could not be propagated");
+            }
+            api!(RedisModule_SignalModifiedKey(self.ctx, key.string()));
+            api!(RedisModule_NotifyKeyspaceEvent(
+                self.ctx,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                key.string()
+            ));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be wrong with a command, as the client reads it.
+
+use crate::sketch::HashMismatch;
+use crate::storage::DecodeError;
+use std::ffi::CString;
+use std::fmt::Display;
+
+/// An error reply.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// Too few or too many arguments; the server words it.
+    Arity,
+    /// The key holds another type; the wording every client knows.
+    WrongType,
+    /// Ours: what is wrong, and after a comma what would be right.
+    Invalid(String),
+    /// A panic was caught.
+    Internal,
+}
+
+impl CommandError {
+    /// An error of ours, from "what is wrong, what would be right".
+    pub fn invalid(text: impl Display) -> CommandError {
+        CommandError::Invalid(text.to_string())
+    }
+
+    /// The line of the error reply; `None` for the one the server words itself.
+    pub fn line(&self) -> Option<CString> {
+        let line = match self {
+            CommandError::Arity => return None,
+            CommandError::WrongType => {
+                "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()
+            }
+            CommandError::Invalid(text) => format!("ERR HLL: {text}"),
+            CommandError::Internal => {
+                "ERR HLL: internal error, the server's log has the place; nothing was replied"
+                    .to_owned()
+            }
+        };
+        Some(CString::new(printable(line.as_bytes(), usize::MAX)).unwrap_or_default())
+    }
+}
+
+impl From<HashMismatch> for CommandError {
+    fn from(error: HashMismatch) -> Self {
+        CommandError::invalid(error)
+    }
+}
+
+impl From<DecodeError> for CommandError {
+    fn from(error: DecodeError) -> Self {
+        CommandError::invalid(error)
+    }
+}
+
+/// Bytes from a client as they may stand in a one-line reply: at most `limit` of them, with a
+/// question mark for whatever is not printable ASCII.
+pub fn printable(bytes: &[u8], limit: usize) -> String {
+    let shown = bytes.iter().take(limit).map(|&b| match b {
+        b' '..=b'~' => char::from(b),
+        _ => '?',
+    });
+    let dots = if bytes.len() > limit { "..." } else { "" };
+    shown.chain(dots.chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_client_sent() {
+        let error = CommandError::invalid("unknown option 'a\r\n+OK\0é', give none");
+        let line = error.line().unwrap();
+        assert_eq!(
+            line.to_str().unwrap(),
+            "ERR HLL: unknown option 'a??+OK????', give none"
+        );
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(printable(b"abcdef", 3), "abc...");
+        assert_eq!(printable(b"abc", 3), "abc");
+    }
+}

@@ -1,0 +1,34 @@
+//! The only floor that touches the server's module API. Above it, commands are plain functions from
+//! arguments to replies; below it, sketches know nothing of Redis.
+//!
+//! What this floor promises the others:
+//!
+//! * **No panic reaches the server.** Every function that C calls runs inside [`guard`].
+//! * **Arguments are read where they lie** ([`args`]): no copy, no reference count, one typed reader.
+//! * **A reply is a value** ([`reply`]), written out only once the command has succeeded, so that an
+//!   error can never follow half a reply.
+//! * **Keys are handles** ([`key`]) that close themselves; a change is signalled, notified and
+//!   propagated in one place ([`call`]).
+//! * **Anything newer than Redis 7.0 is asked for first**: functions are called through the pointers
+//!   the server filled in, and those it did not know stay `None`.
+
+/// Calls a function of the module API that every supported server (Redis 7.0 and later, Valkey) has.
+/// To be used inside `unsafe`, with the argument why the pointers passed are good.
+macro_rules! api {
+    ($function:ident($($argument:expr),* $(,)?)) => {
+        (redis_module::raw::$function.expect(concat!(stringify!($function), " is missing")))($($argument),*)
+    };
+}
+
+pub mod allocator;
+pub mod args;
+pub mod call;
+pub mod command;
+pub mod error;
+pub mod guard;
+pub mod key;
+pub mod log;
+pub mod module;
+pub mod reply;
+pub mod settings;
+pub mod sketch_type;

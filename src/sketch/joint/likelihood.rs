@@ -1,0 +1,577 @@
+//! The likelihood of what the registers of K sets show, as a function of how many elements lie in
+//! each region; its gradient and its information.
+//!
+//! With L(W) = Σ_{T∩W≠∅} λ_T elements in the union of the sets in W, a cell of probability ρ is
+//! empty in all of Q with probability exp(-ρ L(Q)). Given that, let G\[Q\]\[P\] be the probability that
+//! it is occupied in every set of P. Taking one set s out of P,
+//!
+//! ```text
+//!   G[Q][V+s] = G[Q][V] - exp(-ρ (L(Q+s) - L(Q))) G[Q+s][V],    G[Q][∅] = 1
+//! ```
+//!
+//! (occupied in V, less occupied in V while s is empty too). Written as
+//! (G\[Q\]\[V\] - G\[Q+s\]\[V\]) + (1 - exp(..)) G\[Q+s\]\[V\] both terms are positive, and with s the largest set
+//! of P every term is as small as the smallest set makes the result, so that rounding never shows.
+//!
+//! ```text
+//!   log L = -Σ_Q mass[Q] L(Q) + Σ_cells ln G[Q][P]
+//! ```
+//!
+//! where mass\[Q\] is Σ ρ over the cells known to be empty in exactly Q. A cell's derivative by λ_T is
+//!
+//! ```text
+//!   s_T = -ρ                              if T meets Q
+//!   s_T = ρ (G[Q][P\T] / G[Q][P] - 1)     otherwise (0 if T misses P)
+//! ```
+//!
+//! The gradient is Σ s_T, the information Σ s_T s_T' over all cells. Both fall apart by whether T
+//! and T' meet Q: the first kind is constant and summed once ([`Evidence`]), the second is short,
+//! because a set of P ∪ Q leaves only the regions inside the complement of Q.
+
+use super::cells::{Cells, WORTH};
+use super::{MAX_SETS, linear::Symmetric};
+use crate::sketch::register;
+
+/// Region or group of sets as bits, set s at bit s.
+pub(super) type Mask = usize;
+
+/// What the cells say, in the form the likelihood wants.
+pub(super) struct Evidence {
+    pub sets: usize,
+    /// Σ ρ over the cells known to be empty in some set of T, per T.
+    missed: Vec<f64>,
+    /// Σ ρ² over the same.
+    missed_squares: Vec<f64>,
+    /// Σ ρ over the cells known to be empty in exactly Q, per Q.
+    mass: Vec<f64>,
+    /// The levels from the last one down, with the cells known to be occupied in some set.
+    levels: Vec<Level>,
+    kinds: Vec<Kind>,
+}
+
+struct Level {
+    rho: f64,
+    kinds: std::ops::Range<usize>,
+}
+
+/// Cells of one level of which the sets know the same.
+#[derive(Clone, Copy)]
+struct Kind {
+    occupied: u8,
+    empty: u8,
+    count: u32,
+}
+
+/// Σ 3^s over the sets of a mask: the code in which they are empty and all others unknown.
+fn code_of(mask: Mask) -> usize {
+    (0..MAX_SETS)
+        .filter(|s| mask >> s & 1 == 1)
+        .map(|s| WORTH[s])
+        .sum()
+}
+
+/// (P, Q) of a code.
+fn masks_of(mut code: usize) -> (Mask, Mask) {
+    let (mut occupied, mut empty) = (0, 0);
+    let mut bit = 1;
+    while code > 0 {
+        match code % 3 {
+            1 => empty |= bit,
+            2 => occupied |= bit,
+            _ => {}
+        }
+        code /= 3;
+        bit <<= 1;
+    }
+    (occupied, empty)
+}
+
+impl Evidence {
+    pub fn new(cells: &Cells) -> Evidence {
+        let sets = cells.sets;
+        let all = (1 << sets) - 1;
+        let masks: Vec<(Mask, Mask)> = (0..WORTH[sets]).map(masks_of).collect();
+        let rho = |level| {
+            register::level_probability(level, cells.precision) as f64 / register::ONE as f64
+        };
+        let mut mass = vec![0.0; all + 1];
+        let mut squares = vec![0.0; all + 1];
+        let mut levels = Vec::with_capacity(cells.levels().len());
+        let mut kinds = Vec::new();
+        let registers = cells.precision.registers() as f64;
+        for level in (cells.last() + 1..=register::max_level(cells.precision)).rev() {
+            mass[all] += registers * rho(level);
+            squares[all] += registers * rho(level) * rho(level);
+        }
+        for (level, counts) in cells.levels().rev() {
+            let start = kinds.len();
+            let rho = rho(level);
+            for (code, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+                let (occupied, empty) = masks[code];
+                mass[empty] += f64::from(count) * rho;
+                squares[empty] += f64::from(count) * rho * rho;
+                if occupied != 0 {
+                    kinds.push(Kind {
+                        occupied: occupied as u8,
+                        empty: empty as u8,
+                        count,
+                    });
+                }
+            }
+            levels.push(Level {
+                rho,
+                kinds: start..kinds.len(),
+            });
+        }
+        let meeting = |of: &[f64]| -> Vec<f64> {
+            (0..=all)
+                .map(|t| (1..=all).filter(|q| q & t != 0).map(|q| of[q]).sum())
+                .collect()
+        };
+        Evidence {
+            sets,
+            missed: meeting(&mass),
+            missed_squares: meeting(&squares),
+            mass,
+            levels,
+            kinds,
+        }
+    }
+}
+
+/// The likelihood and its derivatives at one λ. The derivatives are by λ_T/scale_T.
+pub(super) struct Evaluation {
+    pub log_likelihood: f64,
+    pub gradient: Vec<f64>,
+    pub information: Symmetric,
+}
+
+/// The likelihood as a function of the λ of some regions, with room for its evaluation.
+pub(super) struct Model<'a> {
+    evidence: &'a Evidence,
+    /// The regions by which it is derived.
+    pub regions: Vec<Mask>,
+    /// For each code with an occupied set, ascending: how G is made.
+    recipe: Vec<Step>,
+    /// The kinds of cells by their Q.
+    groups: Vec<Group>,
+    /// Where the derivatives of each kind lie in `scores`.
+    rows: Vec<Row>,
+    code_of: Vec<usize>,
+
+    // What an evaluation writes over.
+    /// 1 - exp(-ρ (L(Q+s) - L(Q))), negated, at s·2^K + Q.
+    hits: Vec<f64>,
+    /// L(Q+s) - L(Q) at the same places.
+    gains: Vec<f64>,
+    given: Vec<f64>,
+    scores: Vec<f64>,
+    local: Vec<f64>,
+}
+
+/// G[code] = (G[without] - G[sibling]) - hits[hit] G[sibling].
+struct Step {
+    without: u16,
+    sibling: u16,
+    hit: u16,
+}
+
+/// Cells that are known to be empty in the same Q.
+struct Group {
+    /// Positions in `regions` of those that miss Q.
+    missing: Vec<u16>,
+    /// Positions of those that meet Q.
+    meeting: Vec<u16>,
+    /// (ρ, how many cells) for each kind of cell, and where the first one's derivatives lie: one
+    /// for each of `missing`, kind after kind.
+    cells: Vec<(f64, f64)>,
+    scores: usize,
+}
+
+struct Row {
+    group: usize,
+    scores: usize,
+}
+
+impl<'a> Model<'a> {
+    /// `sizes`: roughly how large the sets are.
+    pub fn new(evidence: &'a Evidence, sizes: &[f64], regions: Vec<Mask>) -> Model<'a> {
+        let sets = evidence.sets;
+        let masks = 1 << sets;
+        let recipe = (0..WORTH[sets])
+            .map(|code| {
+                let (occupied, empty) = masks_of(code);
+                let largest = (0..sets)
+                    .filter(|s| occupied >> s & 1 == 1)
+                    .max_by(|&a, &b| sizes[a].total_cmp(&sizes[b]));
+                match largest {
+                    Some(s) => Step {
+                        without: (code - 2 * WORTH[s]) as u16,
+                        sibling: (code - WORTH[s]) as u16,
+                        hit: (s * masks + empty) as u16,
+                    },
+                    None => Step {
+                        without: 0,
+                        sibling: 0,
+                        hit: 0,
+                    },
+                }
+            })
+            .collect();
+        let mut model = Model {
+            evidence,
+            regions,
+            recipe,
+            groups: Vec::new(),
+            rows: Vec::new(),
+            code_of: (0..masks).map(code_of).collect(),
+            hits: vec![0.0; sets * masks],
+            gains: vec![0.0; sets * masks],
+            given: vec![1.0; WORTH[sets]],
+            scores: Vec::new(),
+            local: Vec::new(),
+        };
+        model.group();
+        model
+    }
+
+    /// Lays out the derivatives of the cells, those with the same Q together.
+    fn group(&mut self) {
+        let mut group_of = vec![usize::MAX; 1 << self.evidence.sets];
+        let mut kinds = Vec::with_capacity(self.evidence.kinds.len());
+        for level in &self.evidence.levels {
+            for kind in &self.evidence.kinds[level.kinds.clone()] {
+                let q = usize::from(kind.empty);
+                if group_of[q] == usize::MAX {
+                    group_of[q] = self.groups.len();
+                    let positions = || 0..self.regions.len() as u16;
+                    let misses = |&i: &u16| self.regions[usize::from(i)] & q == 0;
+                    self.groups.push(Group {
+                        missing: positions().filter(misses).collect(),
+                        meeting: positions().filter(|i| !misses(i)).collect(),
+                        cells: Vec::new(),
+                        scores: 0,
+                    });
+                }
+                let group = &mut self.groups[group_of[q]];
+                kinds.push((group_of[q], group.cells.len()));
+                group.cells.push((level.rho, f64::from(kind.count)));
+            }
+        }
+        let mut next = 0;
+        for group in &mut self.groups {
+            group.scores = next;
+            next += group.cells.len() * group.missing.len();
+        }
+        self.rows = kinds
+            .into_iter()
+            .map(|(group, place)| Row {
+                group,
+                scores: self.groups[group].scores + place * self.groups[group].missing.len(),
+            })
+            .collect();
+        self.scores = vec![0.0; next];
+        let widest = self.groups.iter().map(|g| g.missing.len()).max().unwrap_or(0);
+        self.local = vec![0.0; widest * widest];
+    }
+
+    /// At `lam` (by region mask, all of them, none below `floor` except that of the empty mask),
+    /// with the derivatives in units of `scale` (one per region of the model).
+    pub fn evaluate(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> Evaluation {
+        let log_likelihood = self.fill_scores(lam, floor, scale);
+        let n = self.regions.len();
+        let missed = |t: Mask| self.evidence.missed_squares[t];
+        let mut gradient: Vec<f64> = (0..n)
+            .map(|i| -scale[i] * self.evidence.missed[self.regions[i]])
+            .collect();
+        let mut information = Symmetric::new(n);
+        for i in 0..n {
+            let t = self.regions[i];
+            for j in 0..=i {
+                let u = self.regions[j];
+                // Cells whose Q meets both.
+                let both = missed(t) + missed(u) - missed(t | u);
+                *information.at(i, j) = scale[i] * scale[j] * both;
+            }
+        }
+        for group in &self.groups {
+            let width = group.missing.len();
+            if width == 0 {
+                continue;
+            }
+            let scores = &self.scores[group.scores..][..width * group.cells.len()];
+            let local = &mut self.local[..width * width];
+            local.fill(0.0);
+            let mut sum = [0.0; 1 << MAX_SETS];
+            let mut weighted = [0.0; 1 << MAX_SETS];
+            let (sum, weighted) = (&mut sum[..width], &mut weighted[..width]);
+            for (row, &(rho, count)) in scores.chunks_exact(width).zip(&group.cells) {
+                for i in 0..width {
+                    let c = count * row[i];
+                    sum[i] += c;
+                    weighted[i] += c * rho;
+                    for (l, r) in local[i * width..][..=i].iter_mut().zip(row) {
+                        *l += c * r;
+                    }
+                }
+            }
+            for (i, &a) in group.missing.iter().enumerate() {
+                let a = usize::from(a);
+                gradient[a] += sum[i];
+                for (j, &b) in group.missing[..=i].iter().enumerate() {
+                    *information.at(a, usize::from(b)) += local[i * width + j];
+                }
+                for &b in &group.meeting {
+                    let b = usize::from(b);
+                    *information.at(a.max(b), a.min(b)) -= scale[b] * weighted[i];
+                }
+            }
+        }
+        Evaluation {
+            log_likelihood,
+            gradient,
+            information,
+        }
+    }
+
+    /// Writes the derivatives of all cells with an occupied set by the regions that miss their Q;
+    /// returns log L.
+    fn fill_scores(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> f64 {
+        let sets = self.evidence.sets;
+        let masks = 1usize << sets;
+        let mut log_likelihood = 0.0;
+        self.fill_gains(lam);
+        // L(Q), by adding one set at a time.
+        let mut union = [0.0; 1 << MAX_SETS];
+        for q in 1..masks {
+            let s = q.trailing_zeros() as usize;
+            let rest = q & (q - 1);
+            union[q] = union[rest] + self.gains[s * masks + rest];
+            log_likelihood -= self.evidence.mass[q] * union[q];
+        }
+        let mut previous = 0.0;
+        for level in &self.evidence.levels {
+            let rho = level.rho;
+            if rho == 2.0 * previous {
+                // exp(-2z) - 1 from exp(-z) - 1.
+                for hit in &mut self.hits {
+                    *hit *= 2.0 + *hit;
+                }
+            } else if rho != previous {
+                for (hit, gain) in self.hits.iter_mut().zip(&self.gains) {
+                    *hit = (-rho * gain).exp_m1();
+                }
+            }
+            previous = rho;
+            if level.kinds.is_empty() {
+                continue;
+            }
+            for code in 1..self.recipe.len() {
+                let step = &self.recipe[code];
+                if step.sibling > 0 {
+                    let sibling = self.given[usize::from(step.sibling)];
+                    let hit = self.hits[usize::from(step.hit)];
+                    let difference = self.given[usize::from(step.without)] - sibling;
+                    self.given[code] = difference.max(0.0) - hit * sibling;
+                }
+            }
+            for i in level.kinds.clone() {
+                let kind = &self.evidence.kinds[i];
+                let (p, q) = (usize::from(kind.occupied), usize::from(kind.empty));
+                let code = self.code_of[q] + 2 * self.code_of[p];
+                // The region P itself alone makes this much of it.
+                let least = -(-rho * floor[p]).exp_m1();
+                let given = self.given[code].max(least).max(f64::MIN_POSITIVE);
+                log_likelihood += f64::from(kind.count) * given.ln();
+                let row = &self.rows[i];
+                let missing = &self.groups[row.group].missing;
+                let scores = &mut self.scores[row.scores..][..missing.len()];
+                for (score, &region) in scores.iter_mut().zip(missing) {
+                    let region = usize::from(region);
+                    let hit = p & self.regions[region];
+                    let without = self.given[code - 2 * self.code_of[hit]];
+                    *score = rho * scale[region] * ((without - given) / given);
+                }
+            }
+        }
+        log_likelihood
+    }
+
+    /// L(Q+s) - L(Q) = Σ λ_T over the T that contain s and miss Q: sums of positive terms only.
+    fn fill_gains(&mut self, lam: &[f64]) {
+        let sets = self.evidence.sets;
+        let masks = 1usize << sets;
+        for s in 0..sets {
+            let gains = &mut self.gains[s * masks..][..masks];
+            // First by the complement of Q: the sum over the T + s with T inside it.
+            for t in 0..masks {
+                gains[t] = if t >> s & 1 == 0 { lam[t | 1 << s] } else { 0.0 };
+            }
+            for bit in (0..sets).filter(|&bit| bit != s) {
+                for t in (0..masks).filter(|t| t >> bit & 1 == 1) {
+                    gains[t] += gains[t ^ 1 << bit];
+                }
+            }
+            gains.reverse();
+            // Reversed, place Q holds the sum for ~Q; ~Q has no s where Q has it, and what is
+            // wanted is Q without s: both stand at ~(Q + s).
+            for q in (0..masks).filter(|q| q >> s & 1 == 0) {
+                gains[q] = gains[q | 1 << s];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::Member;
+    use super::super::cells::tests::any_register;
+    use super::*;
+    use crate::sketch::precision::Precision;
+    use proptest::prelude::*;
+
+    #[test]
+    fn codes_and_masks_are_each_others_inverse() {
+        for p in 0..256 {
+            for q in (0..256).filter(|q| p & q == 0) {
+                assert_eq!(masks_of(code_of(q) + 2 * code_of(p)), (p, q));
+            }
+        }
+    }
+
+    /// The probability that a cell is occupied in all of `p`, given that it is empty in all of `q`:
+    /// summed over which regions have an element there and which do not.
+    fn brute_force(lam: &[f64], rho: f64, p: Mask, q: Mask) -> f64 {
+        let regions: Vec<Mask> = (1..lam.len()).filter(|t| t & q == 0).collect();
+        (0..1usize << regions.len())
+            .map(|hit| {
+                let union = regions
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| hit >> i & 1 == 1)
+                    .fold(0, |union, (_, t)| union | t);
+                if union & p != p {
+                    return 0.0;
+                }
+                regions
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &t)| {
+                        let z = -rho * lam[t];
+                        if hit >> i & 1 == 1 { -z.exp_m1() } else { z.exp() }
+                    })
+                    .product::<f64>()
+            })
+            .sum()
+    }
+
+    fn evidence_of(registers: &[Vec<u8>]) -> Evidence {
+        let members: Vec<Member> = registers
+            .iter()
+            .map(|registers| Member {
+                registers,
+                history: true,
+            })
+            .collect();
+        let p = Precision::new(registers[0].len().ilog2() as u8).unwrap();
+        Evidence::new(&Cells::count(&members, p))
+    }
+
+    fn three_sets() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(any_register(Precision::MIN), 16), 1..=3)
+    }
+
+    fn some_lam() -> impl Strategy<Value = Vec<f64>> {
+        prop::collection::vec((-3.0..3.0f64).prop_map(|x| 10f64.powf(x)), 8)
+    }
+
+    proptest! {
+        /// Also the logarithm of the likelihood, term by term.
+        #[test]
+        fn the_recursion_is_the_sum_over_all_cases(registers in three_sets(), lam in some_lam()) {
+            let evidence = evidence_of(&registers);
+            let sets = evidence.sets;
+            let lam = &lam[..1 << sets];
+            let regions: Vec<Mask> = (1..1 << sets).collect();
+            let mut model = Model::new(&evidence, &[1.0, 3.0, 2.0], regions.clone());
+            let unit = vec![1.0; regions.len()];
+            let at = model.evaluate(lam, &vec![0.0; lam.len()], &unit);
+            let mut expected = 0.0;
+            for (q, mass) in evidence.mass.iter().enumerate() {
+                expected -= mass * (1..lam.len()).filter(|t| t & q != 0).map(|t| lam[t]).sum::<f64>();
+            }
+            for level in &evidence.levels {
+                for kind in &evidence.kinds[level.kinds.clone()] {
+                    let (p, q) = (usize::from(kind.occupied), usize::from(kind.empty));
+                    expected += f64::from(kind.count) * brute_force(lam, level.rho, p, q).ln();
+                }
+            }
+            prop_assert!((at.log_likelihood - expected).abs() < 1e-8 * expected.abs().max(1.0), "{} {expected}", at.log_likelihood);
+        }
+
+        #[test]
+        fn the_gradient_is_the_slope(registers in three_sets(), lam in some_lam()) {
+            let evidence = evidence_of(&registers);
+            let lam = &lam[..1 << evidence.sets];
+            let regions: Vec<Mask> = (1..lam.len()).collect();
+            let mut model = Model::new(&evidence, &[1.0; 3], regions.clone());
+            let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
+            let none = vec![0.0; lam.len()];
+            let at = model.evaluate(lam, &none, &scale);
+            for (i, &t) in regions.iter().enumerate() {
+                let mut value = |step: f64| {
+                    let mut moved = lam.to_vec();
+                    moved[t] *= 1.0 + step;
+                    model.evaluate(&moved, &none, &scale).log_likelihood
+                };
+                let h = 1e-4;
+                let slope = (value(h) - value(-h)) / (2.0 * h);
+                let tolerance = 1e-4 * (1.0 + at.gradient[i].abs() + at.log_likelihood.abs() * 1e-4);
+                prop_assert!((slope - at.gradient[i]).abs() < tolerance, "{t}: {slope} {}", at.gradient[i]);
+            }
+        }
+
+        /// The information is the sum over all cells of the products of their derivatives.
+        #[test]
+        fn the_information_is_the_sum_of_products(registers in three_sets(), lam in some_lam()) {
+            let evidence = evidence_of(&registers);
+            let lam = &lam[..1 << evidence.sets];
+            let regions: Vec<Mask> = (1..lam.len()).collect();
+            let mut model = Model::new(&evidence, &[2.0, 1.0, 3.0], regions.clone());
+            let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
+            let mut at = model.evaluate(lam, &vec![0.0; lam.len()], &scale);
+            let members: Vec<Member> = registers.iter().map(|registers| Member { registers, history: true }).collect();
+            let n = regions.len();
+            let mut expected = vec![0.0; n * n];
+            for register in 0..16 {
+                for level in 1..=register::max_level(Precision::MIN) {
+                    let rho = register::level_probability(level, Precision::MIN) as f64 / register::ONE as f64;
+                    let (mut p, mut q) = (0, 0);
+                    for (s, m) in members.iter().enumerate() {
+                        match m.knowledge(m.registers[register], level) {
+                            super::super::cells::Knowledge::Empty => q |= 1 << s,
+                            super::super::cells::Knowledge::Occupied => p |= 1 << s,
+                            super::super::cells::Knowledge::Unknown => {}
+                        }
+                    }
+                    let scores: Vec<f64> = regions.iter().map(|&t| {
+                        let ratio = if t & q == 0 { brute_force(lam, rho, p & !t, q) / brute_force(lam, rho, p, q) } else { 0.0 };
+                        lam[t] * rho * (ratio - 1.0)
+                    }).collect();
+                    for i in 0..n {
+                        for j in 0..n {
+                            expected[i * n + j] += scores[i] * scores[j];
+                        }
+                    }
+                }
+            }
+            for i in 0..n {
+                for j in 0..=i {
+                    let (got, wanted) = (*at.information.at(i, j), expected[i * n + j]);
+                    let size = (expected[i * n + i] * expected[j * n + j]).sqrt();
+                    prop_assert!((got - wanted).abs() < 1e-6 * size, "{got} {wanted} {size}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! One estimator for sets of sets: intersections, differences, funnels, and how sure they are.
+//!
+//! # The question
+//!
+//! K sets, 2 to 8, each known only by its sketch. How many elements lie in all of them, in the first
+//! two but not the third, in the second as a fraction of the first? Every such question counts some of
+//! the 2^K - 1 *regions* of the Venn diagram:
+//!
+//! ```text
+//!          A              B
+//!      .-------.      .-------.            region  elements exactly in   λ
+//!     /         \    /         \           {A}     A only                λ_1
+//!    |    λ_1    | λ_3 |   λ_2  |          {B}     B only                λ_2
+//!     \         /    \         /           {A,B}   both                  λ_3
+//!      '-------'      '-------'
+//! ```
+//!
+//! so one solution for the λ answers them all: |A∩B| = λ_3, |A∪B| = λ_1 + λ_2 + λ_3, and so on.
+//! Answers made from one solution agree with each other: an intersection is never larger than its
+//! sets, a later funnel step never larger than an earlier one.
+//!
+//! # Why not from the counts
+//!
+//! |A∩B| = |A| + |B| - |A∪B| is the usual way. Its error is that of the three counts, a fraction
+//! of the *union*: with 0.6 % error and an overlap of 1 % it is 40 % off, and an intersection of five
+//! sets sums 31 such terms. The registers know more. Where two sketches show the same level in the
+//! same register, an element in both is the likely reason; where one shows a level and the other
+//! shows that it never occurred, no common element was there. Every register says a little
+//! about every region, and the likelihood adds it all up. (The classical registers of Redis'
+//! `PF` keys have this information too: Ertl 2017 finds it there, with the same gain.)
+//!
+//! # The model
+//!
+//! Elements fall into *cells*, pairs of a register and a level. Cell (i, k) is hit by an element with
+//! probability ρ_k = 2^-(p+k), so with Poisson numbers of elements in the regions, cells are independent,
+//! and the regions hit it independently with probabilities 1 - exp(-ρ_k λ_T). From the registers one
+//! reads which sets P are known to have the cell occupied and which sets Q are known to have it empty (a
+//! register knows its highest level u, what is above, and with history u-1 and u-2). The probability
+//! of that is a polynomial in exp(-ρ λ), the same for all cells of a level with the same P and Q, and its
+//! logarithm is summed over all cells:
+//!
+//! * [`cells`] counts the cells by level, P and Q: one walk over the registers.
+//! * [`likelihood`] computes log L, its gradient and its information.
+//! * [`solve`] climbs.
+//! * [`tokens`] is for sketches that are all still sparse: there it is set algebra, and exact.
+//!
+//! A sparse sketch among dense ones is replayed into registers. Sketches of different precision are
+//! folded to the lowest among the dense ones.
+//!
+//! # How sure
+//!
+//! With I = Σ s sᵀ, the sum over all cells of the outer products of their scores, an answer
+//! Σ c_T λ_T has the variance
+//!
+//! ```text
+//!   cᵀ I⁻¹ c - Σ c_T² λ_T
+//! ```
+//!
+//! The first term is how well the *Poisson means* are known; the second takes out that the true numbers
+//! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
+//! Measured, 95 % intervals cover the truth in 92 to 98 % of the cases, and in more than that when a region is
+//! truly empty (disjoint or exactly nested sets), where the error can only be to one side.
+//!
+//! Overlaps that are tiny compared with the sets drown in noise, in this sketch as in every one of its size:
+//! two disjoint sets of 100,000 elements at p = 14 look as if 110 elements were common on average, with an
+//! upper bound of about 700. An intersection without its interval is worth nothing.
+//!
+//! # Sources
+//!
+//! Ertl 2017, "New cardinality estimation algorithms for HyperLogLog sketches", arXiv 1702.01284, section 6,
+//! has the joint likelihood of two classical sketches. Ertl 2023, "UltraLogLog", arXiv 2308.16862, has the
+//! register and the likelihood of one. The step to K sets, by the recursion over P and Q, the growth one set
+//! at a time and the variance are this project's.
+
+mod cells;
+mod likelihood;
+mod linear;
+mod solve;
+mod tokens;
+
+use super::estimate::{Estimate, Method, normal_quantile};
+use super::precision::Precision;
+use super::register::Register;
+use super::token::Token;
+use super::{HashMismatch, Sketch};
+use cells::{Cells, Member};
+use likelihood::Mask;
+use linear::Cholesky;
+use std::borrow::Cow;
+use std::ops::BitOr;
+use tokens::Accidents;
+
+/// The most sets one solution takes. The work grows as 3^K.
+pub const MAX_SETS: usize = 8;
+
+/// Some of the sets a [`Joint`] was made of, by their position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetMask(u8);
+
+impl SetMask {
+    /// No set.
+    pub const NONE: SetMask = SetMask(0);
+
+    /// One set. Positions are 0 to 7.
+    pub fn single(position: usize) -> SetMask {
+        assert!(position < MAX_SETS);
+        SetMask(1 << position)
+    }
+
+    /// Sets 0 to n-1.
+    pub fn first(n: usize) -> SetMask {
+        (0..n).collect()
+    }
+
+    /// Whether the set at this position is among them.
+    pub fn contains(self, position: usize) -> bool {
+        position < MAX_SETS && self.0 >> position & 1 == 1
+    }
+
+    fn mask(self) -> Mask {
+        Mask::from(self.0)
+    }
+}
+
+impl FromIterator<usize> for SetMask {
+    fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> SetMask {
+        positions
+            .into_iter()
+            .map(SetMask::single)
+            .fold(SetMask::NONE, |a, b| a | b)
+    }
+}
+
+impl BitOr for SetMask {
+    type Output = SetMask;
+
+    fn bitor(self, other: SetMask) -> SetMask {
+        SetMask(self.0 | other.0)
+    }
+}
+
+/// A question: the elements that lie in every set of `all`, in at least one set of `any` (unless `any`
+/// is empty), and in no set of `none`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Sets an element must be in.
+    pub all: SetMask,
+    /// Sets of which an element must be in one.
+    pub any: SetMask,
+    /// Sets an element must not be in.
+    pub none: SetMask,
+}
+
+impl Segment {
+    /// The elements in every one of these sets.
+    pub fn all(sets: SetMask) -> Segment {
+        Segment {
+            all: sets,
+            ..Segment::default()
+        }
+    }
+
+    /// The elements in at least one of these sets.
+    pub fn any(sets: SetMask) -> Segment {
+        Segment {
+            any: sets,
+            ..Segment::default()
+        }
+    }
+
+    /// Whether elements of a region belong to it.
+    fn includes(self, region: Mask) -> bool {
+        let (all, any, none) = (self.all.mask(), self.any.mask(), self.none.mask());
+        region & all == all && (any == 0 || region & any != 0) && region & none == 0
+    }
+}
+
+/// A number of elements, with its variance and what it cannot exceed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointEstimate {
+    /// Elements; finite and not negative.
+    pub value: f64,
+    /// Variance of `value` about the truth, in elements².
+    pub variance: f64,
+    /// [`Method::Exact`] or [`Method::Ml`].
+    pub method: Method,
+    /// What each set that contains all these elements counts by itself.
+    within: Vec<Estimate>,
+}
+
+impl JointEstimate {
+    /// The two-sided interval at `confidence` (a fraction below 1), between 0 and the smallest upper
+    /// bound of the sets the elements must lie in.
+    pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        let own = Estimate {
+            value: self.value,
+            variance: self.variance,
+            method: self.method,
+        };
+        let (lower, upper) = own.interval(confidence);
+        let least = self
+            .within
+            .iter()
+            .map(|set| set.interval(confidence).1)
+            .fold(upper, f64::min);
+        (lower, least.max(self.value))
+    }
+}
+
+/// A fraction: of the elements of one segment, those that are in another too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// 0 to 1.
+    pub value: f64,
+    /// Variance of `value` about the truth.
+    pub variance: f64,
+}
+
+impl Rate {
+    /// The two-sided interval at `confidence`, between 0 and 1.
+    pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        let half = normal_quantile(confidence) * self.variance.sqrt();
+        ((self.value - half).max(0.0), (self.value + half).min(1.0))
+    }
+}
+
+/// How many elements lie in each region of some sets, as far as their sketches tell.
+#[derive(Clone, Debug)]
+pub struct Joint {
+    /// What each set counts by itself.
+    members: Vec<Estimate>,
+    /// The regions that may have elements, and how many.
+    regions: Vec<(Mask, f64)>,
+    uncertainty: Uncertainty,
+}
+
+#[derive(Clone, Debug)]
+enum Uncertainty {
+    /// Tokens were counted.
+    Tokens(Vec<Accidents>),
+    /// Registers were fitted: per region the unit of its information, and its factor.
+    Registers { scale: Vec<f64>, factor: Cholesky },
+}
+
+impl Joint {
+    /// Solves for the regions of 1 to 8 sets (panics with more or none). Sketches of different
+    /// hash families have no common elements to speak of.
+    pub fn solve(sketches: &[&Sketch]) -> Result<Joint, HashMismatch> {
+        assert!((1..=MAX_SETS).contains(&sketches.len()));
+        let ours = sketches[0].hash_family();
+        if let Some(other) = sketches.iter().find(|s| s.hash_family() != ours) {
+            return Err(HashMismatch {
+                ours,
+                theirs: other.hash_family(),
+            });
+        }
+        let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
+        // An empty set has no regions; the others are solved without it.
+        let present: Vec<usize> = (0..sketches.len()).filter(|&s| !is_empty(sketches[s])).collect();
+        let expand = |region: Mask| {
+            let bits = present.iter().enumerate();
+            bits.fold(0, |mask, (bit, &s)| mask | (region >> bit & 1) << s)
+        };
+        let slices: Option<Vec<&[Token]>> = present
+            .iter()
+            .map(|&s| sketches[s].tokens().map(|tokens| tokens.as_slice()))
+            .collect();
+        if let Some(slices) = slices {
+            let (elements, mut accidents) = tokens::elements(&tokens::count_regions(&slices));
+            for accident in &mut accidents {
+                accident.regions = accident.regions.map(expand);
+            }
+            return Ok(Joint {
+                members,
+                regions: elements
+                    .iter()
+                    .enumerate()
+                    .filter(|&(_, &n)| n > 0.0)
+                    .map(|(t, &n)| (expand(t), n))
+                    .collect(),
+                uncertainty: Uncertainty::Tokens(accidents),
+            });
+        }
+
+        let precision = present
+            .iter()
+            .filter(|&&s| !sketches[s].is_sparse())
+            .map(|&s| sketches[s].precision())
+            .min()
+            .unwrap_or(Precision::DEFAULT);
+        let registers: Vec<Cow<[Register]>> = present
+            .iter()
+            .map(|&s| sketches[s].registers(precision))
+            .collect();
+        let views: Vec<Member> = present
+            .iter()
+            .zip(&registers)
+            .map(|(&s, registers)| Member {
+                registers,
+                history: sketches[s].history(),
+            })
+            .collect();
+        let sizes: Vec<f64> = present
+            .iter()
+            .map(|&s| members[s].value.clamp(1.0, super::register::ONE as f64))
+            .collect();
+        let solution = solve::solve(Cells::count(&views, precision), &sizes);
+        Ok(Joint {
+            members,
+            regions: solution
+                .regions
+                .iter()
+                .map(|&t| (expand(t), solution.lam[t]))
+                .collect(),
+            uncertainty: Uncertainty::Registers {
+                scale: solution.scale,
+                factor: solution.factor,
+            },
+        })
+    }
+
+    /// What each set counts by itself.
+    pub fn members(&self) -> &[Estimate] {
+        &self.members
+    }
+
+    /// [`Method::Exact`] if all sketches are sparse, else [`Method::Ml`].
+    pub fn method(&self) -> Method {
+        match self.uncertainty {
+            Uncertainty::Tokens(_) => Method::Exact,
+            Uncertainty::Registers { .. } => Method::Ml,
+        }
+    }
+
+    /// How many elements a segment has.
+    pub fn estimate(&self, segment: Segment) -> JointEstimate {
+        let mut variance = self.variance(|region| f64::from(u8::from(segment.includes(region))));
+        let method = self.method();
+        if method == Method::Ml && self.regions.iter().any(|&(region, _)| segment.includes(region)) {
+            variance = variance.max(0.25);
+        }
+        let within = (0..self.members.len())
+            .filter(|&s| segment.all.contains(s))
+            .map(|s| self.members[s])
+            .collect();
+        JointEstimate {
+            value: self.value(segment),
+            variance,
+            method,
+            within,
+        }
+    }
+
+    /// The elements that all of these sets have in common.
+    pub fn intersection(&self, sets: SetMask) -> JointEstimate {
+        self.estimate(Segment::all(sets))
+    }
+
+    /// The elements of these sets together.
+    pub fn union(&self, sets: SetMask) -> JointEstimate {
+        self.estimate(Segment::any(sets))
+    }
+
+    /// The elements of `of` that are in `part` too, as a fraction of `of`; `None` if there are none in
+    /// `of`.
+    pub fn ratio(&self, part: Segment, of: Segment) -> Option<Rate> {
+        let whole = self.value(of);
+        if whole <= 0.0 {
+            return None;
+        }
+        let inside = |region| part.includes(region) && of.includes(region);
+        let value = (self.sum(inside) / whole).min(1.0);
+        // d(N/D) = (dN - (N/D) dD) / D
+        let variance = self.variance(|region| {
+            let of = f64::from(u8::from(of.includes(region)));
+            (f64::from(u8::from(inside(region))) - value * of) / whole
+        });
+        Some(Rate { value, variance })
+    }
+
+    /// |A∩B| / |A∪B|; `None` if both are empty.
+    pub fn jaccard(&self, a: usize, b: usize) -> Option<Rate> {
+        let both = SetMask::single(a) | SetMask::single(b);
+        self.ratio(Segment::all(both), Segment::any(both))
+    }
+
+    /// |A∩B| / |A|, how much of set `a` lies in set `b`; `None` if it is empty.
+    pub fn containment(&self, a: usize, b: usize) -> Option<Rate> {
+        let one = Segment::all(SetMask::single(a));
+        self.ratio(Segment::all(SetMask::single(b)), one)
+    }
+
+    fn value(&self, segment: Segment) -> f64 {
+        self.sum(|region| segment.includes(region))
+    }
+
+    /// Elements in the regions that count; a whole number where tokens were counted.
+    fn sum(&self, counts: impl Fn(Mask) -> bool) -> f64 {
+        let sum = self
+            .regions
+            .iter()
+            .filter(|&&(region, _)| counts(region))
+            .map(|&(_, n)| n)
+            .sum::<f64>();
+        match self.uncertainty {
+            Uncertainty::Tokens(_) => sum.round(),
+            Uncertainty::Registers { .. } => sum,
+        }
+    }
+
+    /// Variance of Σ c_T λ_T, never negative.
+    fn variance(&self, c: impl Fn(Mask) -> f64) -> f64 {
+        match &self.uncertainty {
+            Uncertainty::Tokens(accidents) => accidents
+                .iter()
+                .map(|accident| {
+                    let [t, u] = accident.regions;
+                    accident.expected * (c(t) + c(u) - c(t | u)).powi(2)
+                })
+                .sum(),
+            Uncertainty::Registers { scale, factor } => {
+                let weights = self.regions.iter().map(|&(region, _)| c(region));
+                let mut y: Vec<f64> = weights.zip(scale).map(|(c, scale)| c * scale).collect();
+                factor.forward(&mut y);
+                let poisson: f64 = self.regions.iter().map(|&(t, n)| c(t).powi(2) * n).sum();
+                (y.iter().map(|y| y * y).sum::<f64>() - poisson).max(0.0)
+            }
+        }
+    }
+}
+
+fn is_empty(sketch: &Sketch) -> bool {
+    match (sketch.tokens(), sketch.dense()) {
+        (Some(tokens), _) => tokens.is_empty(),
+        (_, Some(dense)) => dense.registers().iter().all(|&r| r == 0),
+        (None, None) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
