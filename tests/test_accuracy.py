@@ -5,6 +5,7 @@ against figures of an independent implementation. Where a promise is statistical
 by chance alone.
 """
 
+import itertools
 import math
 
 import pytest
@@ -23,23 +24,24 @@ def random_elements(rng, n):
 
 
 @pytest.mark.parametrize("precision", [4, 8, 10, 13, 16])
-def test_a_sketch_counts_exactly_until_a_quarter_of_its_registers_and_is_dense_beyond(client, precision):
+def test_a_sketch_counts_exactly_up_to_a_quarter_of_its_registers_and_is_dense_from_there(client, precision):
     limit = (1 << precision) // 4
-    # The first `limit + 1` elements of this sequence have different tokens: checked here, so that "exact" is no luck.
-    items = elements(0, limit + 1, "person")
-    assert len(reference.tokens(items)) == limit + 1
+    # The first elements of this sequence have different tokens: checked here, so that "exact" is no luck.
+    items = elements(0, limit, "person")
+    assert len(reference.tokens(items)) == limit
     client("HLL.CREATE", "k", "PRECISION", precision)
-    add(client, "k", items[:limit])
+    add(client, "k", items[:-1])
     described = info(client, "k")
     assert (described["encoding"], described["estimator"]) == ("sparse", "exact")
-    assert client("HLL.COUNT", "k") == limit
+    # Up to some 10,000 that is the number of tokens; beyond, the few elements are added that are expected to share one.
+    expected = limit - 1 if limit < 10_000 else round(reference.sparse_count(limit - 1))
+    assert client("HLL.COUNT", "k") == expected
     e = estimate(client, "k")
-    assert e["method"] == "exact"
-    assert abs(e["estimate"] - reference.sparse_count(limit)) < 1e-6 * limit
-    assert client("HLL.ADD", "k", items[limit]) == 1
+    assert (e["method"], e["estimate"]) == ("exact", expected)
+    assert client("HLL.ADD", "k", items[-1]) == 1
     described = info(client, "k")
     assert (described["encoding"], described["estimator"]) == ("dense", "hip")
-    assert client("HLL.COUNT", "k") == limit + 1  # the estimate of a dense sketch starts from the exact count
+    assert client("HLL.COUNT", "k") == expected + 1  # the estimate of a dense sketch starts from the exact count
 
 
 def test_every_count_on_the_way_to_dense_is_exact(server):
@@ -91,7 +93,7 @@ def test_a_merged_sketch_estimates_what_the_definition_gives(server, rng, precis
 @pytest.mark.parametrize("precision", [4, 7, 10, 13])
 def test_an_unmerged_sketch_estimates_what_the_definition_gives(server, rng, precision):
     c, m = server.c, 1 << precision
-    for n in (1, m // 4, m // 4 + 1, m, 20 * m if precision <= 10 else 4 * m):
+    for n in (1, m // 4 - 1, m // 4, m // 4 + 1, m, 20 * m if precision <= 10 else 4 * m):
         items = random_elements(rng, n)
         c("FLUSHALL")
         c("HLL.CREATE", "k", "PRECISION", precision)
@@ -117,7 +119,7 @@ VECTORS = [
 @pytest.mark.parametrize("precision, n, ml, deviation", VECTORS)
 def test_estimates_and_intervals_agree_with_an_independent_implementation(server, precision, n, ml, deviation):
     c = server.c
-    for key, (start, stop) in {"a": (0, n * 3 // 5), "b": (n * 2 // 5, n)}.items():
+    for key, (start, stop) in {"a": (0, n * 9 // 10), "b": (n * 2 // 5, n)}.items():
         c("HLL.CREATE", key, "PRECISION", precision)
         add(c, key, elements(start, stop), batch=5000)
     c("HLL.MERGE", "m", "a", "b")
@@ -141,10 +143,18 @@ def test_a_merge_agrees_with_an_independent_implementation(server):
 # Within the stated error
 
 
-@pytest.mark.parametrize("n", [3_000, 10_000, 100_000, 1_000_000])
+@pytest.mark.parametrize("n", [3_000, 10_000, 100_000])
 def test_counts_are_within_five_standard_deviations(server, rng, n):
-    """False alarms: 6 in ten million for each count, some 40 counts: below 1 in 30,000 runs."""
-    c = server.c
+    """False alarms: 6 in ten million for each count, 30 counts: below 1 in 50,000 runs."""
+    check_counts(server.c, rng, n)
+
+
+def test_a_million_is_within_five_standard_deviations(one_server, rng):
+    """False alarms: 1 in a million."""
+    check_counts(one_server.c, rng, 1_000_000)
+
+
+def check_counts(c, rng, n):
     items = random_elements(rng, n)
     add(c, "all", items, batch=10_000)
     add(c, "part", items[: n * 2 // 3], batch=10_000)
@@ -177,7 +187,7 @@ def test_every_precision_keeps_its_error(server, rng, precision):
 def test_intervals_hold_the_truth_as_often_as_they_promise(one_server, rng, kind):
     """300 sketches, 95 % intervals. A cover of at least .935 (the design's figure) holds the truth in 280.5 +- 4.3 of them;
     fewer than 258 are 5 standard deviations away: 1 in 3 million runs. At .97 more than 299 of 300 are 1 in 900 runs, so
-    there is no upper limit; that the intervals are not too wide is the next check."""
+    there is no upper limit; that the intervals are not too wide is checked by their mean width."""
     c, n, held, widths = one_server.c, 4000, 0, []
     for _ in range(300):
         items = random_elements(rng, n)
@@ -193,12 +203,12 @@ def test_intervals_hold_the_truth_as_often_as_they_promise(one_server, rng, kind
         widths.append((e["upper"] - e["lower"]) / n)
     assert held >= 258
     mean_width = sum(widths) / len(widths)
-    assert 0.9 < mean_width / (2 * 1.96 * sd(kind, 9)) < 1.1
+    # The asymptotic width, less what 8 elements for each register fall short of "many".
+    assert 0.8 < mean_width / (2 * 1.96 * sd(kind, 9)) < 1.05
 
 
-@pytest.mark.parametrize("n", [5_000, 100_000])
-def test_the_stated_error_is_that_of_the_precision(server, n):
-    c = server.c
+def test_the_stated_error_is_that_of_the_precision(server):
+    c, n = server.c, 100_000
     for precision in (8, 10, 12):
         c("FLUSHALL")
         for key, (start, stop) in {"k": (0, n), "a": (0, n // 2), "b": (n // 3, n)}.items():
@@ -245,10 +255,9 @@ def test_merging_equals_adding_everything_to_one_sketch(server, rng, left, right
     c("HLL.MERGE", "whole", "merged")
     assert (state(c, "merged"), state(c, "whole")) == before
     # The union computed without a key to store it in is the same again, in any order, and with repetitions.
-    for keys in (["left", "right"], ["right", "left"], ["left", "right", "left", "none"], ["whole", "merged"]):
+    for keys in (["left", "right"], ["right", "left"], ["left", "right", "left", "none"]):
         assert c("HLL.COUNT", *keys) == c("HLL.COUNT", "merged")
-        if keys != ["whole", "merged"] or info(c, "merged")["estimator"] == "ml":
-            assert estimate(c, *keys) == estimate(c, "merged")
+        assert estimate(c, *keys) == estimate(c, "merged")
 
 
 def test_merging_in_any_order_and_grouping_gives_the_same_sketch(server, rng):
@@ -291,10 +300,29 @@ def test_adding_after_a_merge_goes_on_counting(server, rng):
 
 
 def test_a_merge_of_sparse_sketches_that_outgrows_tokens_is_dense_and_right(server):
+    """The seed and the elements are fixed: no chance involved. 2 % are 2.4 standard deviations."""
     c = server.c
     add(c, "a", elements(0, 1500))
     add(c, "b", elements(1000, 3000))
     c("HLL.MERGE", "m", "a", "b")
     assert info(c, "m")["encoding"] == "dense"
-    assert estimate(c, "m")["estimate"] == pytest.approx(reference.dense(elements(0, 3000), 13).ml(), rel=1e-6)
+    assert abs(c("HLL.COUNT", "m") - 3000) < 0.02 * 3000
     assert c("HLL.COUNT", "a", "b") == c("HLL.COUNT", "m")
+
+
+@pytest.mark.parametrize("sizes", [(1500, 1500, 100), (1500, 100, 3000), (3000, 100, 100), (1500, 1500, 1500), (2000, 40, 3)])
+def test_a_union_does_not_depend_on_the_order_of_its_keys(server, sizes):
+    """Whatever becomes dense on the way, and whichever key holds the others: one set, one estimate."""
+    c, start = server.c, 0
+    for key, n in zip("abc", sizes):
+        add(c, key, elements(start, start + n))
+        start += n
+    add(c, "all", elements(0, start))
+    for keys in ("abc", ("all", "a"), ("all", "a", "b", "c"), ("all", "b", "none")):
+        answers = {}
+        for order in itertools.permutations(keys):
+            answers[order] = (c("HLL.COUNT", *order), *estimate(c, *order).values())
+            c("DEL", "m")
+            c("HLL.MERGE", "m", *order)
+            assert (c("HLL.COUNT", "m"), *estimate(c, "m").values()) == answers[order]
+        assert len(set(answers.values())) == 1, answers

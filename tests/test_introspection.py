@@ -12,9 +12,9 @@ COMMANDS = {
     "hll.count": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.merge": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
     "hll.estimate": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
-    "hll.info": (2, {"readonly", "fast"}, {"write", "denyoom"}, {"@hll", "@read", "@fast"}),
-    "hll.export": (-2, {"readonly"}, {"write", "denyoom"}, {"@hll", "@read"}),
-    "hll.import": (-5, {"write", "denyoom"}, {"readonly"}, {"@hll", "@write"}),
+    "hll.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.export": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.import": (-5, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
 }
 
 KEYS = [
@@ -31,13 +31,14 @@ KEYS = [
 
 
 def texts(values):
-    return {v.decode() if isinstance(v, bytes) else str(v) for v in values}
+    """Words as lower case text: command names are the same in any case."""
+    return {(v.decode() if isinstance(v, bytes) else str(v)).lower() for v in values}
 
 
 def pairs(reply):
     """A map, whichever protocol it came in, with text for names."""
     items = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2])
-    return {k.decode() if isinstance(k, bytes) else str(k): v for k, v in items}
+    return {(k.decode() if isinstance(k, bytes) else str(k)).lower(): v for k, v in items}
 
 
 def has_categories(server):
@@ -81,7 +82,9 @@ def test_categories_grant_and_deny(server):
     c("ACL", "SETUSER", "reader", "on", ">pw", "~*", "-@all", "+@read")
     c("ACL", "SETUSER", "ours", "on", ">pw", "~*", "-@all", "+@hll")
     c("ACL", "SETUSER", "notours", "on", ">pw", "~*", "+@all", "-@hll")
-    assert set(COMMANDS) <= texts(c("ACL", "CAT", "hll"))
+    assert b"hll" in c("ACL", "CAT")
+    listed = texts(c("ACL", "CAT", "hll"))  # Redis 7.4 lists no module's commands here, ours or others'
+    assert set(COMMANDS) <= listed or (server.name, listed) == ("redis-7.4", set())
     c("HLL.ADD", "k", "a")
     for user, may, may_not in [("reader", ["HLL.COUNT"], ["HLL.ADD"]), ("ours", ["HLL.COUNT", "HLL.ADD"], ["GET"]), ("notours", ["EXISTS"], ["HLL.COUNT", "HLL.ADD"])]:
         me = server.client()
@@ -101,13 +104,13 @@ def test_the_server_finds_the_keys_of_a_call(server, call, keys):
 def test_the_server_knows_which_keys_are_read_and_which_written(server):
     c = server.c
     flags = {k: texts(f) for k, f in c("COMMAND", "GETKEYSANDFLAGS", "HLL.MERGE", "d", "a", "b")}
-    assert "RW" in flags[b"d"] and "RO" in flags[b"a"] and "RO" in flags[b"b"]
+    assert "rw" in flags[b"d"] and "ro" in flags[b"a"] and "ro" in flags[b"b"]
     for call in (("HLL.COUNT", "a"), ("HLL.ESTIMATE", "1", "a"), ("HLL.INFO", "a"), ("HLL.EXPORT", "a")):
         ((_, f),) = c("COMMAND", "GETKEYSANDFLAGS", *call)
-        assert {"RO", "access"} <= texts(f), call
+        assert {"ro", "access"} <= texts(f), call
     for call in (("HLL.ADD", "a", "x"), ("HLL.CREATE", "a"), ("HLL.IMPORT", "a", "FORMAT", "NATIVE", "x")):
         ((_, f),) = c("COMMAND", "GETKEYSANDFLAGS", *call)
-        assert {"RW", "OW"} & texts(f) and "RO" not in texts(f), call
+        assert {"rw", "ow"} & texts(f) and "ro" not in texts(f), call
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -196,7 +199,7 @@ def test_command_statistics_and_slow_log_name_our_commands(server):
     c("HLL.COUNT", "k")
     with pytest.raises(ReplyError):
         c("HLL.CREATE", "k")
-    statistics = server.info(section="commandstats")
+    statistics = {name.lower(): value for name, value in server.info(section="commandstats").items()}
     assert statistics["cmdstat_hll.add"].startswith("calls=1,")
     assert "failed_calls=1" in statistics["cmdstat_hll.create"]
     logged = [entry[3][0] for entry in c("SLOWLOG", "GET", "-1")]

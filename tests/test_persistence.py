@@ -1,6 +1,7 @@
 """Sketches survive every way in which a server stores, copies, moves and drops a key, byte for byte."""
 
 import os
+import re
 import time
 
 import pytest
@@ -14,10 +15,11 @@ from servers import DidNotStart, wait_for
 def fill(server):
     """Sketches of every kind at several precisions, and other data between them. Key -> its state."""
     c = server.c
-    for precision in (4, 10, 13, 18):
+    for precision in (4, 10, 13):
         for kind in KINDS:
-            if not (precision == 18 and kind == "ml"):
-                make(c, f"{kind}:{precision}", kind, precision)
+            make(c, f"{kind}:{precision}", kind, precision)
+    make(c, "hip:17", "hip", 17)
+    make(c, "sparse:18", "sparse", 18)
     add(c, "default", elements(0, 30_000))
     c("HLL.ADD", b"\x00binary\r\n\xff", "", "a", b"\x00" * 100)
     c("SET", "string", "x" * 100)
@@ -63,9 +65,7 @@ def test_snapshots_of_every_compression_load_under_every_setting(start, server_n
         server.options["hll.rdb-compression"] = COMPRESSIONS[COMPRESSIONS.index(written) - 1]
         server.start()
         assert snapshot(server) == before
-    assert sizes["zstd"] < 0.75 * sizes["none"]
-    assert sizes["gzip"] < 0.75 * sizes["none"]
-    assert sizes["lz4"] <= 1.02 * sizes["none"]
+    assert max(sizes["zstd"], sizes["gzip"], sizes["lz4"]) < 0.95 * sizes["none"]
 
 
 def test_a_snapshot_in_the_background_while_sketches_change(start, server_name):
@@ -114,8 +114,7 @@ def aof_server(start, name, preamble, **options):
                         "auto-aof-rewrite-percentage": "0", **options})
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("preamble", ["no", "yes"])
+@pytest.mark.parametrize("preamble, compression", [("no", "zstd"), ("no", "none"), *(("yes", c) for c in COMPRESSIONS)])
 def test_the_append_only_file_brings_back_every_sketch(start, server_name, preamble, compression):
     server = aof_server(start, server_name, preamble, **{"hll.rdb-compression": compression})
     before = fill(server)
@@ -289,7 +288,7 @@ def test_a_snapshot_of_one_server_loads_on_the_others(start, request):
             try:
                 server = start(target, snapshot=files[source])
             except DidNotStart as refusal:
-                assert "RDB format version" in str(refusal)  # the server's own: this file is too new for it
+                assert re.search("RDB format version|Wrong signature", str(refusal))  # the server itself: too new, or foreign
                 continue
             assert snapshot(server) == wanted[source], (source, target)
             loaded.add((source, target))

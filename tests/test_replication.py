@@ -29,7 +29,8 @@ def in_step(master, *replicas):
         wait_for("the replica to catch up", caught_up)
 
 
-def assert_same(master, *replicas):
+def assert_same(master, *replicas, exports=True):
+    """Same keys, same content, same way of counting; and same bytes of an export, where both store alike."""
     in_step(master, *replicas)
     keys = sorted(k for k in master.c("KEYS", "*") if master.c("TYPE", k) == "HLLsketch")
     for replica in replicas:
@@ -37,7 +38,8 @@ def assert_same(master, *replicas):
         assert digest(replica.c) == digest(master.c)
         for key in keys:
             assert state(replica.c, key) == state(master.c, key)
-            assert replica.c("HLL.EXPORT", key) == master.c("HLL.EXPORT", key)
+            if exports:
+                assert replica.c("HLL.EXPORT", key) == master.c("HLL.EXPORT", key)
 
 
 def write_everything(c, tag):
@@ -83,7 +85,7 @@ def test_the_settings_of_a_replica_do_not_matter(start, server_name):
     write_everything(master.c, "before")
     attach(replica, master)
     write_everything(master.c, "after")
-    assert_same(master, replica)
+    assert_same(master, replica, exports=False)
     assert info(replica.c, "after:nothing")["precision"] == 12
     # Promoted, it goes on with the seed of the sketch: elements the master knew are known.
     replica.c("REPLICAOF", "NO", "ONE")

@@ -60,7 +60,7 @@ def test_settings_in_a_configuration_file_and_config_rewrite(start, server_name,
     ("hll.default-precision", "3"), ("hll.default-precision", "19"), ("hll.default-precision", "-1"), ("hll.default-precision", "x"),
     ("hll.default-precision", ""), ("hll.default-precision", "13.0"), ("hll.default-precision", "99999999999999999999"),
     ("hll.rdb-compression", "brotli"), ("hll.rdb-compression", ""), ("hll.rdb-compression", "zst"),
-    ("hll.max-memory-per-key", "-1"), ("hll.max-memory-per-key", "x"), ("hll.max-memory-per-key", ""),
+    ("hll.max-memory-per-key", "-1"), ("hll.max-memory-per-key", "x"),
 ])
 def test_values_outside_their_range_are_refused(server, name, value):
     before = get(server.c, name)

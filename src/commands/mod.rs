@@ -1,21 +1,32 @@
 //! The commands, a file each: arguments in, call below, reply out.
 
+pub mod accuracy;
 pub mod add;
+pub mod campaign;
 pub mod count;
 pub mod create;
 pub mod estimate;
 pub mod export;
+pub mod funnel;
 pub mod import;
 pub mod info;
+pub mod intersect;
 pub mod merge;
+pub mod overlap;
 #[cfg(feature = "panic-command")]
 pub mod panic;
+pub mod retention;
+pub mod segment;
+mod sets;
 
 use crate::server::call::Call;
 use crate::server::error::CommandError;
 use crate::server::key::ReadKey;
+use crate::server::reply::Reply;
 use crate::server::settings;
+use crate::sketch::joint::Rate;
 use crate::sketch::{Estimate, Precision, Sketch};
+use std::ops::RangeInclusive;
 
 /// The empty sketch that a command makes where the client did not ask for a precision or a hash.
 fn default_sketch(call: &Call) -> Result<Sketch, CommandError> {
@@ -62,4 +73,54 @@ fn required<'k>(key: &'k ReadKey) -> Result<&'k Sketch, CommandError> {
     key.sketch()?.ok_or_else(|| {
         CommandError::invalid("there is no such key, create it with HLL.ADD or HLL.CREATE")
     })
+}
+
+/// Refuses a number of things outside a range.
+fn between(things: &str, number: usize, range: RangeInclusive<usize>) -> Result<(), CommandError> {
+    if range.contains(&number) {
+        return Ok(());
+    }
+    Err(CommandError::invalid(format_args!(
+        "{things} must be {} to {}, got {number}",
+        range.start(),
+        range.end()
+    )))
+}
+
+/// A reply of named fields, in the making.
+struct Labelled(Vec<(&'static str, Reply)>);
+
+impl Labelled {
+    fn new() -> Labelled {
+        Labelled(Vec::new())
+    }
+
+    fn field(&mut self, name: &'static str, value: impl Into<Reply>) {
+        self.0.push((name, value.into()));
+    }
+
+    fn number(&mut self, name: &'static str, value: f64) {
+        self.field(name, value);
+    }
+
+    /// An estimate and its interval: the estimate under its name, then `lower` and `upper`.
+    fn estimate(&mut self, name: &'static str, value: f64, interval: (f64, f64)) {
+        self.number(name, value);
+        self.number("lower", interval.0);
+        self.number("upper", interval.1);
+    }
+
+    /// A rate and its interval; nulls where the rate is of nothing.
+    fn rate(&mut self, names: [&'static str; 3], rate: Option<Rate>, confidence: f64) {
+        let interval = rate.map(|rate| rate.interval(confidence));
+        self.field(names[0], rate.map(|rate| rate.value));
+        self.field(names[1], interval.map(|interval| interval.0));
+        self.field(names[2], interval.map(|interval| interval.1));
+    }
+}
+
+impl From<Labelled> for Reply {
+    fn from(reply: Labelled) -> Self {
+        Reply::Map(reply.0)
+    }
 }

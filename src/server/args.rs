@@ -9,10 +9,14 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::slice;
 
+/// Of the intervals, where the client asks for no other.
+pub const DEFAULT_CONFIDENCE: f64 = 0.95;
+
 /// One argument, borrowed from the server for the length of the call.
 #[derive(Clone, Copy)]
 pub struct Arg<'a> {
     string: *mut RedisModuleString,
+    position: i32,
     call: PhantomData<&'a ()>,
 }
 
@@ -26,6 +30,11 @@ impl<'a> Arg<'a> {
             let start = api!(RedisModule_StringPtrLen(self.string, &mut len));
             slice::from_raw_parts(start.cast(), len)
         }
+    }
+
+    /// Its place among the words of the command, the name being 0.
+    pub fn position(self) -> i32 {
+        self.position
     }
 
     /// The server's own handle.
@@ -50,6 +59,8 @@ impl<'a> Arg<'a> {
 /// The arguments that have not been read yet.
 pub struct Args<'a> {
     rest: &'a [*mut RedisModuleString],
+    /// The first of them, counted from the command's name.
+    position: i32,
 }
 
 impl<'a> Args<'a> {
@@ -73,7 +84,7 @@ impl<'a> Args<'a> {
         } else {
             &[]
         };
-        Args { rest }
+        Args { rest, position: 1 }
     }
 
     /// The next argument, whatever it is.
@@ -83,23 +94,26 @@ impl<'a> Args<'a> {
     )]
     pub fn next(&mut self) -> Result<Arg<'a>, CommandError> {
         let (&string, rest) = self.rest.split_first().ok_or(CommandError::Arity)?;
+        let position = self.position;
         self.rest = rest;
+        self.position += 1;
         Ok(Arg {
             string,
+            position,
             call: PhantomData,
         })
     }
 
     /// All that are left; at least one.
-    pub fn rest(
-        &mut self,
-    ) -> Result<impl Iterator<Item = Arg<'a>> + Clone + use<'a>, CommandError> {
+    pub fn rest(&mut self) -> Result<impl Iterator<Item = Arg<'a>> + use<'a>, CommandError> {
         if self.rest.is_empty() {
             return Err(CommandError::Arity);
         }
+        let first = self.position;
         let rest = std::mem::take(&mut self.rest);
-        Ok(rest.iter().map(|&string| Arg {
+        Ok((first..).zip(rest).map(|(position, &string)| Arg {
             string,
+            position,
             call: PhantomData,
         }))
     }
@@ -216,10 +230,13 @@ impl<'a> Args<'a> {
         const WORDS: [&str; 1] = ["CONFIDENCE"];
         let mut confidence = None;
         while self.option(&WORDS)?.is_some() {
-            self.option_value(WORDS[0], &mut confidence, |args| {
-                args.number("confidence", 0.5..=0.9999)
-            })?;
+            self.option_value(WORDS[0], &mut confidence, Args::confidence_value)?;
         }
-        Ok(confidence.unwrap_or(0.95))
+        Ok(confidence.unwrap_or(DEFAULT_CONFIDENCE))
+    }
+
+    /// The value of a CONFIDENCE option, a fraction.
+    pub fn confidence_value(&mut self) -> Result<f64, CommandError> {
+        self.number("confidence", 0.5..=0.9999)
     }
 }

@@ -1,8 +1,9 @@
 //! One call of a command: its arguments, the keyspace, and the announcement of what changed.
 
 use super::args::{Arg, Args};
+use super::background::Outcome;
 use super::key::{ReadKey, WriteKey};
-use super::{log, settings};
+use super::{background, log, settings};
 use crate::sketch::Sketch;
 use crate::storage;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
@@ -68,9 +69,50 @@ impl<'a> Call<'a> {
     /// Whether the change comes from a primary or a file, where it has been accepted before: limits
     /// that keep clients in bounds do not apply to it.
     pub fn is_replayed(&self) -> bool {
+        let accepted_before =
+            raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
+        self.flags() & accepted_before != 0
+    }
+
+    /// Whether the server only wants to know where the keys stand.
+    pub fn asks_for_keys(&self) -> bool {
         // SAFETY: `ctx` is live.
-        let flags = unsafe { api!(RedisModule_GetContextFlags(self.ctx)) } as u32;
-        flags & (raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING) != 0
+        unsafe { api!(RedisModule_IsKeysPositionRequest(self.ctx)) != 0 }
+    }
+
+    /// Answers that.
+    pub fn tell_keys(&self, keys: &[Arg<'a>], flags: u32) {
+        for key in keys {
+            // SAFETY: `ctx` is live, and the server has just asked.
+            unsafe {
+                api!(RedisModule_KeyAtPosWithFlags(
+                    self.ctx,
+                    key.position(),
+                    flags as c_int
+                ));
+            }
+        }
+    }
+
+    /// Whether the client may be made to wait while others are served. Not inside a transaction or a
+    /// script, nor when another module calls.
+    pub fn may_wait(&self) -> bool {
+        let in_one_go = raw::REDISMODULE_CTX_FLAGS_MULTI
+            | raw::REDISMODULE_CTX_FLAGS_LUA
+            | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING;
+        self.flags() & in_one_go == 0
+    }
+
+    /// Has long work done by another thread; see [`background`]. Only if [`Call::may_wait`].
+    pub fn in_background(&self, work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+        debug_assert!(self.may_wait());
+        // SAFETY: `ctx` is live.
+        unsafe { background::run(self.ctx, Box::new(work)) }
+    }
+
+    fn flags(&self) -> u32 {
+        // SAFETY: `ctx` is live.
+        unsafe { api!(RedisModule_GetContextFlags(self.ctx)) as u32 }
     }
 
     /// Announces that this command changed `key`: to replicas and the append-only file, to clients

@@ -1,12 +1,14 @@
 //! Commands: what the server is told about one, and the way in from C.
 
+use super::args::{Arg, Args};
 use super::call::Call;
 use super::error::CommandError;
 use super::guard::guarded;
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use redis_module::raw::{
     self, RedisModuleCommandArg, RedisModuleCommandInfo, RedisModuleCommandInfoVersion,
-    RedisModuleCommandKeySpec, RedisModuleCtx, RedisModuleString,
+    RedisModuleCommandKeySpec, RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 as KeyWord,
+    RedisModuleCtx, RedisModuleString,
 };
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -18,6 +20,12 @@ pub trait Command {
 
     /// Reads its arguments, does its work, and answers. On an error nothing has changed.
     fn run(call: &mut Call) -> Result<Reply, CommandError>;
+
+    /// The keys among these arguments, for commands whose [`Spec::keys`] cannot say it in full
+    /// ([`KeyCount::BehindWord`]).
+    fn keys<'a>(_: &mut Args<'a>) -> Result<Vec<Arg<'a>>, CommandError> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a command does to keys, and how long it takes: the flags of COMMAND INFO and the ACL
@@ -32,6 +40,8 @@ pub enum Access {
     ReadFast,
     /// Reads several keys, or all of one.
     Read,
+    /// As [`Access::Read`], for commands that have to be asked where their keys stand.
+    ReadSearched,
 }
 
 impl Access {
@@ -41,6 +51,7 @@ impl Access {
             Access::Write => c"write deny-oom",
             Access::ReadFast => c"readonly fast",
             Access::Read => c"readonly",
+            Access::ReadSearched => c"readonly getkeys-api",
         }
     }
 
@@ -50,7 +61,7 @@ impl Access {
             Access::WriteFast => [c"hll write fast", c"write fast"],
             Access::Write => [c"hll write slow", c"write slow"],
             Access::ReadFast => [c"hll read fast", c"read fast"],
-            Access::Read => [c"hll read slow", c"read slow"],
+            Access::Read | Access::ReadSearched => [c"hll read slow", c"read slow"],
         }
     }
 }
@@ -90,10 +101,15 @@ pub struct Keys {
 pub enum KeyCount {
     /// One.
     One,
+    /// Three.
+    Three,
     /// All arguments to the end.
     ToTheEnd,
     /// The place holds the number; the keys follow.
     Numbered,
+    /// The number stands behind this word, somewhere from the place on. A key may have the word for
+    /// its name, so the server is told that this is not the whole truth, and asks [`Command::keys`].
+    BehindWord(&'static CStr),
 }
 
 /// What happens to a key, in the terms of ACL key permissions.
@@ -107,9 +123,9 @@ pub enum KeyUsage {
     Update,
 }
 
-impl Keys {
-    fn to_raw(&self) -> RedisModuleCommandKeySpec {
-        let flags = match self.usage {
+impl KeyUsage {
+    fn flags(self) -> u32 {
+        match self {
             KeyUsage::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
             KeyUsage::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
             KeyUsage::Update => {
@@ -117,24 +133,38 @@ impl Keys {
                     | raw::REDISMODULE_CMD_KEY_ACCESS
                     | raw::REDISMODULE_CMD_KEY_UPDATE
             }
+        }
+    }
+}
+
+impl Keys {
+    fn to_raw(&self) -> RedisModuleCommandKeySpec {
+        let range = |spec: &mut RedisModuleCommandKeySpec, last| {
+            spec.fk.range.lastkey = last;
+            spec.fk.range.keystep = 1;
+            raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE
         };
         // SAFETY: integers and pointers, for which zeros are valid.
         let mut spec: RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };
-        spec.flags = flags.into();
-        spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-        spec.bs.index.pos = self.at;
+        spec.flags = self.usage.flags().into();
+        if let KeyCount::BehindWord(word) = self.count {
+            spec.flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
+            spec.begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+            spec.bs.keyword = KeyWord {
+                keyword: word.as_ptr(),
+                startfrom: self.at,
+            };
+        } else {
+            spec.begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+            spec.bs.index.pos = self.at;
+        }
         spec.find_keys_type = match self.count {
-            KeyCount::One | KeyCount::ToTheEnd => {
-                let last = if matches!(self.count, KeyCount::One) {
-                    0
-                } else {
-                    -1
-                };
-                spec.fk.range.lastkey = last;
-                spec.fk.range.keystep = 1;
-                raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE
-            }
-            KeyCount::Numbered => {
+            KeyCount::One => range(&mut spec, 0),
+            KeyCount::Three => range(&mut spec, 2),
+            KeyCount::ToTheEnd => range(&mut spec, -1),
+            KeyCount::Numbered | KeyCount::BehindWord(_) => {
                 spec.fk.keynum.firstkey = 1;
                 spec.fk.keynum.keystep = 1;
                 raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM
@@ -161,6 +191,7 @@ enum ArgKind {
     Double,
     Word,
     OneOf(&'static [ArgSpec]),
+    Block(&'static [ArgSpec]),
 }
 
 impl ArgSpec {
@@ -203,6 +234,11 @@ impl ArgSpec {
     /// One of these.
     pub const fn one_of(name: &'static CStr, choices: &'static [ArgSpec]) -> ArgSpec {
         Self::new(name, ArgKind::OneOf(choices))
+    }
+
+    /// All of these.
+    pub const fn block(name: &'static CStr, parts: &'static [ArgSpec]) -> ArgSpec {
+        Self::new(name, ArgKind::Block(parts))
     }
 
     /// Behind this word.
@@ -255,6 +291,10 @@ fn raw_args(
             ArgKind::OneOf(choices) => {
                 arg.subargs = raw_args(choices, arena);
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF
+            }
+            ArgKind::Block(parts) => {
+                arg.subargs = raw_args(parts, arena);
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK
             }
         };
         array.push(arg);
@@ -337,18 +377,16 @@ unsafe extern "C" fn entry<C: Command>(
     let result = guarded(Err(CommandError::Internal), || {
         // SAFETY: the three are what the server calls us with.
         let mut call = unsafe { Call::new(ctx, argv, argc) };
+        if call.asks_for_keys() {
+            // Arguments that make no sense name no keys; the command itself will say what is wrong.
+            let keys = C::keys(&mut call.args).unwrap_or_default();
+            call.tell_keys(&keys, KeyUsage::Read.flags());
+            return Ok(Reply::None);
+        }
         C::run(&mut call)
     });
     guarded(raw::Status::Err as c_int, || {
         // SAFETY: `ctx` is live and nothing was replied yet.
-        unsafe {
-            match result {
-                Ok(reply) => reply.send(ctx),
-                Err(error) => match error.line() {
-                    Some(line) => api!(RedisModule_ReplyWithError(ctx, line.as_ptr())),
-                    None => api!(RedisModule_WrongArity(ctx)),
-                },
-            }
-        }
+        unsafe { reply::send(ctx, &result) }
     })
 }

@@ -22,6 +22,7 @@ macro_rules! api {
 
 pub mod allocator;
 pub mod args;
+pub mod background;
 pub mod call;
 pub mod command;
 pub mod error;

@@ -1,5 +1,6 @@
 //! Replies as values.
 
+use super::error::CommandError;
 use redis_module::raw::RedisModuleCtx;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_long};
@@ -18,8 +19,15 @@ pub enum Reply {
     Text(Cow<'static, str>),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// No value.
+    Null,
+    /// Values in this order.
+    Array(Vec<Reply>),
     /// Named values in this order.
     Map(Vec<(&'static str, Reply)>),
+    /// Nothing: the client waits for an answer of [`super::background`], or the server only asked
+    /// where the keys are.
+    None,
 }
 
 impl From<&'static str> for Reply {
@@ -40,6 +48,18 @@ impl From<usize> for Reply {
     }
 }
 
+impl From<Option<f64>> for Reply {
+    fn from(number: Option<f64>) -> Self {
+        number.map_or(Reply::Null, Reply::Double)
+    }
+}
+
+impl From<Vec<u8>> for Reply {
+    fn from(bytes: Vec<u8>) -> Self {
+        Reply::Bytes(bytes)
+    }
+}
+
 impl Reply {
     /// Writes the reply to the client.
     ///
@@ -54,6 +74,15 @@ impl Reply {
                 Reply::Double(x) => api!(RedisModule_ReplyWithDouble(ctx, *x)),
                 Reply::Text(text) => send_bytes(ctx, text.as_bytes()),
                 Reply::Bytes(bytes) => send_bytes(ctx, bytes),
+                Reply::Null => api!(RedisModule_ReplyWithNull(ctx)),
+                Reply::Array(values) => {
+                    api!(RedisModule_ReplyWithArray(ctx, values.len() as c_long));
+                    for value in values {
+                        value.send(ctx);
+                    }
+                    redis_module::raw::Status::Ok as c_int
+                }
+                Reply::None => redis_module::raw::Status::Ok as c_int,
                 Reply::Map(fields) => {
                     api!(RedisModule_ReplyWithMap(ctx, fields.len() as c_long));
                     for (name, value) in fields {
@@ -63,6 +92,23 @@ impl Reply {
                     redis_module::raw::Status::Ok as c_int
                 }
             }
+        }
+    }
+}
+
+/// Writes what a command came to.
+///
+/// # Safety
+/// As for [`Reply::send`].
+pub unsafe fn send(ctx: *mut RedisModuleCtx, outcome: &Result<Reply, CommandError>) -> c_int {
+    // SAFETY: by the caller; the line ends in NUL and is copied.
+    unsafe {
+        match outcome {
+            Ok(reply) => reply.send(ctx),
+            Err(error) => match error.line() {
+                Some(line) => api!(RedisModule_ReplyWithError(ctx, line.as_ptr())),
+                None => api!(RedisModule_WrongArity(ctx)),
+            },
         }
     }
 }

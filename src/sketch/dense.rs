@@ -187,10 +187,16 @@ impl Dense {
     /// The registers at this or a lower precision.
     pub fn registers_at(&self, precision: Precision) -> Cow<'_, [Register]> {
         if precision == self.precision {
-            Cow::Borrowed(&self.registers)
-        } else {
-            Cow::Owned(register::fold(&self.registers, self.precision, precision))
+            return Cow::Borrowed(&self.registers);
         }
+        let mut folded = register::fold(&self.registers, self.precision, precision);
+        if !self.history() {
+            // Two unequal neighbours look like one register that remembers both; it does not.
+            for r in &mut folded {
+                *r &= !HISTORY;
+            }
+        }
+        Cow::Owned(folded)
     }
 
     /// The same elements at a lower (or the same) precision.
@@ -198,7 +204,7 @@ impl Dense {
         if to == self.precision {
             return;
         }
-        self.registers = register::fold(&self.registers, self.precision, to);
+        self.registers = self.registers_at(to).into_owned();
         self.precision = to;
         if let Memory::Added { .. } = self.memory {
             self.memory = Memory::Merged;

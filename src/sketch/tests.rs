@@ -496,7 +496,7 @@ mod promises {
 
         #[test]
         fn fold_is_insertion_at_the_lower_precision(recipe in recipe(), drop in 0u8..=5) {
-            let to = precision((recipe.p.bits() as u8 - drop).max(4));
+            let to = precision((recipe.p.bits() as u8).saturating_sub(drop).max(4));
             let mut folded = recipe.sketch();
             // An imported sketch stays dense, so only those that were added to compare as a whole.
             let lower = Recipe { p: to, ..recipe.clone() }.sketch();

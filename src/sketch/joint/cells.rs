@@ -13,7 +13,7 @@
 //! How often each code occurs on each level is all that the likelihood depends on. Codes add up:
 //! the code of a cell is the sum of its sets' digits times their worth, so a register value
 //! stands for a row of digits over the levels, and the rows of the K values at one index are added
-//! as vectors. To leave the last set out, divide the counts' last digit away ([`Cells::without_last`]).
+//! four levels at a time. To leave the last set out, divide the counts' last digit away ([`Cells::without_last`]).
 
 use super::super::kernels;
 use super::super::precision::Precision;
@@ -79,46 +79,48 @@ pub(super) struct Cells {
     counts: Vec<u32>,
 }
 
-/// Levels that are added at once: one SSE2 or NEON register of 16-bit codes.
-const LANES: usize = 8;
-type Lanes = [u16; LANES];
+/// Levels in one machine word: codes have 16 bits (3^8 < 2^16), so four of them are added at once.
+const LANES: u32 = 4;
 
-/// Register value to row of premultiplied digits over the levels, for the values that occur.
+/// What each register value of one set says, as rows of digits times their worth over the levels.
 struct Rows {
-    /// Which row belongs to a register value.
-    row_of: [u8; 256],
-    /// The register value of each row.
-    values: Vec<Register>,
-    /// `width` groups of lanes per row.
-    digits: Vec<Lanes>,
+    /// `width` words for each of the 256 values, of which those that occur are filled.
+    words: Vec<u64>,
     width: usize,
+    /// Per register value, the words from the first it knows anything of to the one with its
+    /// highest level. After them it is empty throughout.
+    spans: [(u8, u8); 256],
 }
 
 impl Rows {
-    fn new(member: &Member, occurring: &[u32; 256], worth: usize, first: u32, levels: usize) -> Rows {
-        let width = levels.div_ceil(LANES);
-        let mut rows = Rows {
-            row_of: [0; 256],
-            values: Vec::new(),
-            digits: Vec::new(),
-            width,
-        };
+    fn new(
+        member: &Member,
+        occurring: &[u32; 256],
+        worth: usize,
+        first: u32,
+        width: usize,
+    ) -> Rows {
+        let mut words = vec![0; 256 * width];
+        let mut spans = [(0, 0); 256];
         for r in (0..=255u8).filter(|&r| occurring[usize::from(r)] > 0) {
-            rows.row_of[usize::from(r)] = rows.values.len() as u8;
-            rows.values.push(r);
-            rows.digits.extend((0..width).map(|group| -> Lanes {
-                std::array::from_fn(|lane| {
-                    let level = first + (group * LANES + lane) as u32;
-                    (member.knowledge(r, level) as usize * worth) as u16
-                })
-            }));
+            let end = u32::from(r >> 2) + 1;
+            spans[usize::from(r)] = (
+                ((member.lowest_known(r) - first) / LANES) as u8,
+                end.saturating_sub(first).div_ceil(LANES) as u8,
+            );
+            let row = &mut words[usize::from(r) * width..][..width];
+            for (word, level) in row.iter_mut().zip((first..).step_by(LANES as usize)) {
+                for lane in 0..LANES {
+                    let digit = member.knowledge(r, level + lane) as usize * worth;
+                    *word |= (digit as u64) << (16 * lane);
+                }
+            }
         }
-        rows
-    }
-
-    #[inline]
-    fn digits(&self, row: usize) -> &[Lanes] {
-        &self.digits[row * self.width..][..self.width]
+        Rows {
+            words,
+            width,
+            spans,
+        }
     }
 }
 
@@ -133,57 +135,52 @@ impl Cells {
             .map(|m| kernels::histogram(m.registers))
             .collect();
         let occurring = || {
-            members.iter().zip(&histograms).flat_map(|(member, histogram)| {
-                (0..=255u8)
-                    .filter(|&r| histogram[usize::from(r)] > 0)
-                    .map(move |r| (member.lowest_known(r), u32::from(r >> 2)))
-            })
+            members
+                .iter()
+                .zip(&histograms)
+                .flat_map(|(member, histogram)| {
+                    (0..=255u8)
+                        .filter(|&r| histogram[usize::from(r)] > 0)
+                        .map(move |r| (member.lowest_known(r), u32::from(r >> 2)))
+                })
         };
         let first = occurring().map(|(lowest, _)| lowest).min().unwrap_or(1);
         let last = occurring().map(|(_, u)| u).max().unwrap_or(0).max(first);
-        let levels = (last - first + 1) as usize;
-
+        let levels = last - first + 1;
+        let width = levels.div_ceil(LANES) as usize;
         let rows: Vec<Rows> = members
             .iter()
             .zip(&histograms)
-            .enumerate()
-            .map(|(s, (member, histogram))| Rows::new(member, histogram, WORTH[s], first, levels))
+            .zip(WORTH)
+            .map(|((member, histogram), worth)| Rows::new(member, histogram, worth, first, width))
             .collect();
-        // Per set and register value: the lowest level it knows, as an offset, and one past the highest.
-        let spans: Vec<[(u8, u8); 256]> = members
-            .iter()
-            .map(|member| {
-                std::array::from_fn(|r| {
-                    let lowest = member.lowest_known(r as u8).saturating_sub(first);
-                    let end = (u32::from(r as u8 >> 2) + 1).saturating_sub(first);
-                    (lowest as u8, end as u8)
-                })
-            })
-            .collect();
-
         let mut tally = Tally {
-            counts: vec![0; levels * codes],
+            counts: vec![0; width * LANES as usize * codes],
             codes,
-            ends: [0; 65],
+            ends: vec![0; width + 1],
         };
-        if let [a, b] = members {
-            let pairs = pair_histogram(a.registers, b.registers, &rows[0], &rows[1]);
-            let columns = rows[1].values.len();
-            for (i, &weight) in pairs.iter().enumerate().filter(|&(_, &weight)| weight > 0) {
-                let pair = [i / columns, i % columns];
-                tally.add(&rows, &spans, |s| pair[s], weight);
+        let registers: Vec<&[Register]> = members.iter().map(|m| m.registers).collect();
+        match sets {
+            1 => {
+                for (r, &weight) in (0..=255u8).zip(&histograms[0]).filter(|&(_, &n)| n > 0) {
+                    tally.add(&[&rows[0]], [r], weight);
+                }
             }
-        } else {
-            for i in 0..precision.registers() {
-                let row = |s: usize| usize::from(rows[s].row_of[usize::from(members[s].registers[i])]);
-                tally.add(&rows, &spans, row, 1);
-            }
+            2 => pair_histogram(&registers, &histograms, |pair, weight| {
+                tally.add(&[&rows[0], &rows[1]], pair, weight);
+            }),
+            3 => tally.add_all::<3>(&rows, &registers),
+            4 => tally.add_all::<4>(&rows, &registers),
+            5 => tally.add_all::<5>(&rows, &registers),
+            6 => tally.add_all::<6>(&rows, &registers),
+            7 => tally.add_all::<7>(&rows, &registers),
+            _ => tally.add_all::<8>(&rows, &registers),
         }
         Cells {
             sets,
             precision,
             first,
-            counts: tally.finish(sets),
+            counts: tally.finish(sets, levels as usize),
         }
     }
 
@@ -221,66 +218,100 @@ impl Cells {
 
 /// The counts in the making.
 struct Tally {
+    /// For each level, rounded up to whole words, the counts by code.
     counts: Vec<u32>,
     codes: usize,
-    /// How many register tuples end at each level offset; all cells from there on are empty in
+    /// How many register tuples end before each word: from there on their cells are empty in
     /// every set.
-    ends: [u32; 65],
+    ends: Vec<u32>,
 }
 
 impl Tally {
+    /// Counts the cells of K registers at one index, as if they stood at `weight` indices.
     #[inline]
-    fn add(
-        &mut self,
-        rows: &[Rows],
-        spans: &[[(u8, u8); 256]],
-        row: impl Fn(usize) -> usize,
-        weight: u32,
-    ) {
-        let mut sum = [[0u16; LANES]; 64 / LANES];
+    fn add<const K: usize>(&mut self, rows: &[&Rows; K], values: [Register; K], weight: u32) {
         let (mut start, mut end) = (u8::MAX, 0);
-        for (s, (rows, spans)) in rows.iter().zip(spans).enumerate() {
-            let row = row(s);
-            let (lowest, one_past) = spans[usize::from(rows.values[row])];
-            start = start.min(lowest);
-            end = end.max(one_past);
-            for (sum, digits) in sum.iter_mut().zip(rows.digits(row)) {
-                for (sum, digit) in sum.iter_mut().zip(digits) {
-                    *sum += digit;
-                }
+        for (rows, r) in rows.iter().zip(values) {
+            let span = rows.spans[usize::from(r)];
+            start = start.min(span.0);
+            end = end.max(span.1);
+        }
+        for word in usize::from(start)..usize::from(end) {
+            let mut sum = 0;
+            for (rows, r) in rows.iter().zip(values) {
+                sum += rows.words[usize::from(r) * rows.width + word];
+            }
+            let lanes = LANES as usize * self.codes;
+            let mut counts = &mut self.counts[word * lanes..][..lanes];
+            for _ in 0..LANES {
+                let (level, rest) = counts.split_at_mut(self.codes);
+                level[usize::from(sum as u16)] += weight;
+                sum >>= 16;
+                counts = rest;
             }
         }
-        let (start, end) = (usize::from(start).min(usize::from(end)), usize::from(end));
-        let codes = &sum.as_flattened()[start..end];
-        let levels = self.counts.chunks_exact_mut(self.codes).skip(start);
-        for (level, &code) in levels.zip(codes) {
-            level[usize::from(code)] += weight;
+        self.ends[usize::from(end)] += weight;
+    }
+
+    fn add_all<const K: usize>(&mut self, rows: &[Rows], registers: &[&[Register]]) {
+        let rows: [&Rows; K] = std::array::from_fn(|s| &rows[s]);
+        let m = registers[0].len();
+        let registers: [&[Register]; K] = std::array::from_fn(|s| &registers[s][..m]);
+        for i in 0..m {
+            self.add(&rows, registers.map(|registers| registers[i]), 1);
         }
-        self.ends[end] += weight;
     }
 
     /// Adds what lies above the highest level of each register tuple.
-    fn finish(mut self, sets: usize) -> Vec<u32> {
+    fn finish(mut self, sets: usize, levels: usize) -> Vec<u32> {
         let all_empty = WORTH[..sets].iter().sum::<usize>();
         let mut above = 0;
-        for (level, ended) in self.counts.chunks_exact_mut(self.codes).zip(self.ends) {
+        let words = self.counts.chunks_exact_mut(LANES as usize * self.codes);
+        for (word, ended) in words.zip(self.ends) {
             above += ended;
-            level[all_empty] += above;
+            for level in word.chunks_exact_mut(self.codes) {
+                level[all_empty] += above;
+            }
         }
+        self.counts.truncate(levels * self.codes);
         self.counts
     }
 }
 
-/// How often each pair of rows meets: rows of `a` times rows of `b`. Two sets have far fewer
-/// distinct pairs of register values than registers.
-fn pair_histogram(a: &[Register], b: &[Register], a_rows: &Rows, b_rows: &Rows) -> Vec<u32> {
-    let columns = b_rows.values.len();
-    let mut counts = vec![0u32; a_rows.values.len() * columns];
-    for (&a, &b) in a.iter().zip(b) {
-        let (row, column) = (a_rows.row_of[usize::from(a)], b_rows.row_of[usize::from(b)]);
-        counts[usize::from(row) * columns + usize::from(column)] += 1;
+/// How often each pair of register values meets. Two sets have far fewer distinct pairs than
+/// registers.
+fn pair_histogram(
+    registers: &[&[Register]],
+    histograms: &[[u32; 256]],
+    mut each: impl FnMut([Register; 2], u32),
+) {
+    let values = [0, 1].map(|s| -> Vec<Register> {
+        (0..=255u8)
+            .filter(|&r| histograms[s][usize::from(r)] > 0)
+            .collect()
+    });
+    let place = [0, 1].map(|s| {
+        let mut place = [0u8; 256];
+        for (i, &r) in (0..=255u8).zip(&values[s]) {
+            place[usize::from(r)] = i;
+        }
+        place
+    });
+    let columns = values[1].len();
+    let mut counts = vec![0u32; values[0].len() * columns];
+    for (&a, &b) in registers[0].iter().zip(registers[1]) {
+        let row = usize::from(place[0][usize::from(a)]);
+        counts[row * columns + usize::from(place[1][usize::from(b)])] += 1;
     }
-    counts
+    for (row, &a) in counts.chunks_exact(columns).zip(&values[0]) {
+        for (&weight, &b) in row
+            .iter()
+            .zip(&values[1])
+            .filter(|&(&weight, _)| weight > 0)
+        {
+            each([a, b], weight);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -167,6 +167,7 @@ pub(super) struct Model<'a> {
     given: Vec<f64>,
     scores: Vec<f64>,
     local: Vec<f64>,
+    mixed: Vec<f64>,
 }
 
 /// G[code] = (G[without] - G[sibling]) - hits[hit] G[sibling].
@@ -180,13 +181,18 @@ struct Step {
 struct Group {
     /// Positions in `regions` of those that miss Q.
     missing: Vec<u16>,
-    /// Positions of those that meet Q.
-    meeting: Vec<u16>,
-    /// (ρ, how many cells) for each kind of cell, and where the first one's derivatives lie: one
-    /// for each of `missing`, kind after kind.
+    /// 1 at the positions of those that meet Q, 0 elsewhere.
+    meets: Vec<f64>,
+    /// (ρ, how many cells) for each kind of cell.
     cells: Vec<(f64, f64)>,
+    /// Where the first kind's derivatives lie: one for each of `missing`, and zeros up to `width`,
+    /// kind after kind; zeros for kinds up to a multiple of [`BLOCK`].
     scores: usize,
+    width: usize,
 }
+
+/// Sums of products are made of this many kinds of cells, and for this many regions, at a time.
+const BLOCK: usize = 4;
 
 struct Row {
     group: usize,
@@ -230,6 +236,7 @@ impl<'a> Model<'a> {
             given: vec![1.0; WORTH[sets]],
             scores: Vec::new(),
             local: Vec::new(),
+            mixed: Vec::new(),
         };
         model.group();
         model
@@ -245,10 +252,12 @@ impl<'a> Model<'a> {
                 if group_of[q] == usize::MAX {
                     group_of[q] = self.groups.len();
                     let positions = || 0..self.regions.len() as u16;
-                    let misses = |&i: &u16| self.regions[usize::from(i)] & q == 0;
+                    let meets = |&i: &u16| self.regions[usize::from(i)] & q != 0;
+                    let missing: Vec<u16> = positions().filter(|i| !meets(i)).collect();
                     self.groups.push(Group {
-                        missing: positions().filter(misses).collect(),
-                        meeting: positions().filter(|i| !misses(i)).collect(),
+                        meets: positions().map(|i| f64::from(u8::from(meets(&i)))).collect(),
+                        width: missing.len().next_multiple_of(BLOCK),
+                        missing,
                         cells: Vec::new(),
                         scores: 0,
                     });
@@ -261,17 +270,22 @@ impl<'a> Model<'a> {
         let mut next = 0;
         for group in &mut self.groups {
             group.scores = next;
-            next += group.cells.len() * group.missing.len();
+            next += group.cells.len().next_multiple_of(BLOCK) * group.width;
         }
         self.rows = kinds
             .into_iter()
             .map(|(group, place)| Row {
                 group,
-                scores: self.groups[group].scores + place * self.groups[group].missing.len(),
+                scores: self.groups[group].scores + place * self.groups[group].width,
             })
             .collect();
         self.scores = vec![0.0; next];
-        let widest = self.groups.iter().map(|g| g.missing.len()).max().unwrap_or(0);
+        let widest = self
+            .groups
+            .iter()
+            .map(|g| g.missing.len())
+            .max()
+            .unwrap_or(0);
         self.local = vec![0.0; widest * widest];
     }
 
@@ -285,46 +299,40 @@ impl<'a> Model<'a> {
             .map(|i| -scale[i] * self.evidence.missed[self.regions[i]])
             .collect();
         let mut information = Symmetric::new(n);
-        for i in 0..n {
-            let t = self.regions[i];
-            for j in 0..=i {
-                let u = self.regions[j];
-                // Cells whose Q meets both.
-                let both = missed(t) + missed(u) - missed(t | u);
-                *information.at(i, j) = scale[i] * scale[j] * both;
-            }
-        }
-        for group in &self.groups {
-            let width = group.missing.len();
-            if width == 0 {
-                continue;
-            }
-            let scores = &self.scores[group.scores..][..width * group.cells.len()];
+        self.mixed.fill(0.0);
+        for group in self.groups.iter().filter(|group| group.width > 0) {
+            let width = group.width;
+            let rows = group.cells.len().next_multiple_of(BLOCK);
+            let scores = &self.scores[group.scores..][..width * rows];
             let local = &mut self.local[..width * width];
-            local.fill(0.0);
-            let mut sum = [0.0; 1 << MAX_SETS];
-            let mut weighted = [0.0; 1 << MAX_SETS];
-            let (sum, weighted) = (&mut sum[..width], &mut weighted[..width]);
-            for (row, &(rho, count)) in scores.chunks_exact(width).zip(&group.cells) {
-                for i in 0..width {
-                    let c = count * row[i];
-                    sum[i] += c;
-                    weighted[i] += c * rho;
-                    for (l, r) in local[i * width..][..=i].iter_mut().zip(row) {
-                        *l += c * r;
-                    }
-                }
-            }
+            sum_products(scores, &group.cells, width, local);
             for (i, &a) in group.missing.iter().enumerate() {
                 let a = usize::from(a);
-                gradient[a] += sum[i];
-                for (j, &b) in group.missing[..=i].iter().enumerate() {
-                    *information.at(a, usize::from(b)) += local[i * width + j];
+                let mut weighted = 0.0;
+                for (row, &(rho, count)) in scores.chunks_exact(width).zip(&group.cells) {
+                    gradient[a] += count * row[i];
+                    weighted += count * row[i] * rho;
                 }
-                for &b in &group.meeting {
-                    let b = usize::from(b);
-                    *information.at(a.max(b), a.min(b)) -= scale[b] * weighted[i];
+                let row = information.row(a);
+                for (&b, product) in group.missing[..=i].iter().zip(&local[i * width..]) {
+                    row[usize::from(b)] += product;
                 }
+                let mixed = &mut self.mixed[a * n..][..n];
+                for (mixed, meets) in mixed.iter_mut().zip(&group.meets) {
+                    *mixed += weighted * meets;
+                }
+            }
+        }
+        for i in 0..n {
+            let t = self.regions[i];
+            let row = information.row(i);
+            for (j, element) in row.iter_mut().enumerate() {
+                let u = self.regions[j];
+                // Cells whose Q meets both, and cells whose Q meets one.
+                let both = missed(t) + missed(u) - missed(t | u);
+                *element += scale[i] * scale[j] * both
+                    - scale[j] * self.mixed[i * n + j]
+                    - scale[i] * self.mixed[j * n + i];
             }
         }
         Evaluation {
@@ -405,7 +413,11 @@ impl<'a> Model<'a> {
             let gains = &mut self.gains[s * masks..][..masks];
             // First by the complement of Q: the sum over the T + s with T inside it.
             for t in 0..masks {
-                gains[t] = if t >> s & 1 == 0 { lam[t | 1 << s] } else { 0.0 };
+                gains[t] = if t >> s & 1 == 0 {
+                    lam[t | 1 << s]
+                } else {
+                    0.0
+                };
             }
             for bit in (0..sets).filter(|&bit| bit != s) {
                 for t in (0..masks).filter(|t| t >> bit & 1 == 1) {
@@ -417,6 +429,30 @@ impl<'a> Model<'a> {
             // wanted is Q without s: both stand at ~(Q + s).
             for q in (0..masks).filter(|q| q >> s & 1 == 0) {
                 gains[q] = gains[q | 1 << s];
+            }
+        }
+    }
+}
+
+/// Σ count s_i s_j over the rows s of `scores`, into the lower triangle of `local`; both are
+/// `width` wide.
+fn sum_products(scores: &[f64], cells: &[(f64, f64)], width: usize, local: &mut [f64]) {
+    local.fill(0.0);
+    let counts = cells.chunks(BLOCK);
+    for (block, cells) in scores.chunks_exact(BLOCK * width).zip(counts) {
+        let rows: [&[[f64; BLOCK]]; BLOCK] =
+            std::array::from_fn(|r| block[r * width..][..width].as_chunks().0);
+        for i in 0..width {
+            let factors: [f64; BLOCK] = std::array::from_fn(|r| {
+                cells.get(r).map_or(0.0, |&(_, count)| count * block[r * width + i])
+            });
+            let targets = local[i * width..][..width].as_chunks_mut::<BLOCK>().0;
+            for (j, target) in targets[..=i / BLOCK].iter_mut().enumerate() {
+                for (row, factor) in rows.iter().zip(factors) {
+                    for (target, score) in target.iter_mut().zip(&row[j]) {
+                        *target += factor * score;
+                    }
+                }
             }
         }
     }
@@ -458,7 +494,11 @@ mod tests {
                     .enumerate()
                     .map(|(i, &t)| {
                         let z = -rho * lam[t];
-                        if hit >> i & 1 == 1 { -z.exp_m1() } else { z.exp() }
+                        if hit >> i & 1 == 1 {
+                            -z.exp_m1()
+                        } else {
+                            z.exp()
+                        }
                     })
                     .product::<f64>()
             })
@@ -478,7 +518,10 @@ mod tests {
     }
 
     fn three_sets() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        prop::collection::vec(prop::collection::vec(any_register(Precision::MIN), 16), 1..=3)
+        prop::collection::vec(
+            prop::collection::vec(any_register(Precision::MIN), 16),
+            1..=3,
+        )
     }
 
     fn some_lam() -> impl Strategy<Value = Vec<f64>> {

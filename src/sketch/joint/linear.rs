@@ -28,6 +28,11 @@ impl Symmetric {
         &mut self.values[row(i) + j]
     }
 
+    /// Elements (i, 0) to (i, i).
+    pub fn row(&mut self, i: usize) -> &mut [f64] {
+        &mut self.values[row(i)..][..=i]
+    }
+
     /// Element (i, i).
     pub fn diagonal(&self, i: usize) -> f64 {
         self.values[row(i) + i]

@@ -256,7 +256,9 @@ impl Joint {
         }
         let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
         // An empty set has no regions; the others are solved without it.
-        let present: Vec<usize> = (0..sketches.len()).filter(|&s| !is_empty(sketches[s])).collect();
+        let present: Vec<usize> = (0..sketches.len())
+            .filter(|&s| !is_empty(sketches[s]))
+            .collect();
         let expand = |region: Mask| {
             let bits = present.iter().enumerate();
             bits.fold(0, |mask, (bit, &s)| mask | (region >> bit & 1) << s)
@@ -304,7 +306,19 @@ impl Joint {
             .iter()
             .map(|&s| members[s].value.clamp(1.0, super::register::ONE as f64))
             .collect();
-        let solution = solve::solve(Cells::count(&views, precision), &sizes);
+        let t0 = std::time::Instant::now();
+        let cells = Cells::count(&views, precision);
+        let t1 = std::time::Instant::now();
+        let solution = solve::solve(cells, &sizes);
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "   count {:?} solve {:?} rounds {} regions {}",
+                t1 - t0,
+                t1.elapsed(),
+                solution.rounds,
+                solution.regions.len()
+            );
+        }
         Ok(Joint {
             members,
             regions: solution
@@ -336,7 +350,12 @@ impl Joint {
     pub fn estimate(&self, segment: Segment) -> JointEstimate {
         let mut variance = self.variance(|region| f64::from(u8::from(segment.includes(region))));
         let method = self.method();
-        if method == Method::Ml && self.regions.iter().any(|&(region, _)| segment.includes(region)) {
+        if method == Method::Ml
+            && self
+                .regions
+                .iter()
+                .any(|&(region, _)| segment.includes(region))
+        {
             variance = variance.max(0.25);
         }
         let within = (0..self.members.len())

@@ -81,7 +81,9 @@ impl State {
 
     /// The unit of a region's information where its own λ would be too small a one.
     fn scale(&self, region: Mask) -> f64 {
-        (TRACE * self.union()).min(self.room[region]).max(self.lam[region])
+        (TRACE * self.union())
+            .min(self.room[region])
+            .max(self.lam[region])
     }
 }
 
@@ -134,6 +136,7 @@ fn is_prefix(region: Mask) -> bool {
 /// Splits every region by a new last set.
 fn add_set(before: &State, active: &mut Vec<Mask>, sizes: &[f64]) -> State {
     let mut state = State::new(sizes);
+    state.rounds = before.rounds;
     let new = 1 << (sizes.len() - 1);
     let size = sizes[sizes.len() - 1];
     let inside = (size / before.union()).min(0.9) / 2.0;
@@ -152,7 +155,9 @@ fn add_set(before: &State, active: &mut Vec<Mask>, sizes: &[f64]) -> State {
 /// Lets the regions that were left out have elements again, if the likelihood wants them to.
 fn readmit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &mut Vec<Mask>) {
     for _ in 0..3 {
-        let left_out: Vec<Mask> = (1..state.lam.len()).filter(|t| !active.contains(t)).collect();
+        let left_out: Vec<Mask> = (1..state.lam.len())
+            .filter(|t| !active.contains(t))
+            .collect();
         if left_out.is_empty() {
             return;
         }
@@ -176,14 +181,33 @@ fn readmit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &mut V
 }
 
 /// Fisher scoring over the active regions; the others stay what they are.
-fn fit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &[Mask], tolerance: Tolerance) {
+fn fit(
+    evidence: &Evidence,
+    sizes: &[f64],
+    state: &mut State,
+    active: &[Mask],
+    tolerance: Tolerance,
+) {
     let mut model = Model::new(evidence, sizes, active.to_vec());
     let mut evaluate = |lam: &[f64]| {
         let scale: Vec<f64> = active.iter().map(|&t| lam[t]).collect();
         model.evaluate(lam, &state.floor, &scale)
     };
     let mut at = evaluate(&state.lam);
-    let mut damping = 1e-3;
+    let env = |n: &str, d: f64| {
+        std::env::var(n)
+            .ok()
+            .and_then(|x| x.parse().ok())
+            .unwrap_or(d)
+    };
+    let mut damping = env("START", 1e-3);
+    let (abs, down, up, hi, lo) = (
+        env("ABS", 0.1),
+        env("DOWN", 0.3),
+        env("UP", 8.0),
+        env("HI", 1.5),
+        env("LO", -4.0),
+    );
     for _ in 0..MAX_ROUNDS {
         let Evaluation {
             log_likelihood,
@@ -200,7 +224,7 @@ fn fit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &[Mask], t
         state.rounds += 1;
         let mut damped = information.part(&free);
         for i in 0..free.len() {
-            *damped.at(i, i) = damped.diagonal(i) * (1.0 + damping) + 0.1 * damping;
+            *damped.at(i, i) = damped.diagonal(i) * (1.0 + damping) + abs * damping;
         }
         let mut step: Vec<f64> = free.iter().map(|&i| gradient[i]).collect();
         damped.factor().solve(&mut step);
@@ -210,7 +234,7 @@ fn fit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &[Mask], t
         let mut moved = state.lam.clone();
         for (&i, step) in free.iter().zip(&step) {
             let t = active[i];
-            let factor = step.clamp(-4.0, 1.5).exp();
+            let factor = step.clamp(lo, hi).exp();
             moved[t] = (moved[t] * factor).clamp(state.floor[t], CEILING);
         }
         let there = evaluate(&moved);
@@ -218,12 +242,12 @@ fn fit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &[Mask], t
         if gain >= -1e-9 * log_likelihood.abs() {
             state.lam = moved;
             at = there;
-            damping *= 0.3;
+            damping *= down;
             if gain < NO_GAIN {
                 return;
             }
         } else {
-            damping *= 8.0;
+            damping *= up;
         }
     }
 }

@@ -52,7 +52,13 @@ fn an_independent_implementation_agrees() {
         for (k, (value, sd)) in prefixes.iter().enumerate() {
             let ours = joint.intersection(SetMask::first(k + 1));
             let our_sd = ours.variance.sqrt();
-            println!("p {p} prefix {}: {:.3} {our_sd:.3} (known {value} {sd})  off {:.4} sd, sd {:+.2} %", k + 1, ours.value, (ours.value - value) / sd, 100.0 * (our_sd / sd - 1.0));
+            println!(
+                "p {p} prefix {}: {:.3} {our_sd:.3} (known {value} {sd})  off {:.4} sd, sd {:+.2} %",
+                k + 1,
+                ours.value,
+                (ours.value - value) / sd,
+                100.0 * (our_sd / sd - 1.0)
+            );
         }
     }
 }

@@ -20,7 +20,12 @@ pub(super) struct Accidents {
 pub(super) fn count_regions(sets: &[&[Token]]) -> Vec<u64> {
     let mut counts = vec![0; 1 << sets.len()];
     let mut rest: Vec<&[Token]> = sets.to_vec();
-    while let Some(least) = rest.iter().filter_map(|tokens| tokens.first()).min().copied() {
+    while let Some(least) = rest
+        .iter()
+        .filter_map(|tokens| tokens.first())
+        .min()
+        .copied()
+    {
         let mut region = 0;
         for (s, tokens) in rest.iter_mut().enumerate() {
             if let [first, others @ ..] = *tokens

@@ -1,0 +1,72 @@
+//! `HLL.OVERLAP numkeys key [key ...] [CONFIDENCE c]`: what every two of some sets have in common.
+
+use super::sets::Sets;
+use super::{Labelled, between};
+use crate::server::call::Call;
+use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
+use crate::server::error::CommandError;
+use crate::server::reply::Reply;
+
+/// See the head of this file.
+pub struct Overlap;
+
+/// 2,016 pairs: the largest table one command should make.
+const MOST_KEYS: usize = 64;
+
+impl Command for Overlap {
+    const SPEC: Spec = Spec {
+        name: c"HLL.OVERLAP",
+        arity: -4,
+        access: Access::Read,
+        summary: c"Counts what every pair of sketches has in common.",
+        complexity: c"O(N^2*M) with N keys of M registers.",
+        since: c"0.1.0",
+        keys: &[Keys {
+            at: 1,
+            count: KeyCount::Numbered,
+            usage: KeyUsage::Read,
+        }],
+        args: &[
+            ArgSpec::integer(c"numkeys"),
+            ArgSpec::key(c"key", 0).multiple(),
+            ArgSpec::CONFIDENCE,
+        ],
+    };
+
+    fn run(call: &mut Call) -> Result<Reply, CommandError> {
+        let names = call.args.numbered_keys()?;
+        between("keys of an overlap table", names.len(), 2..=MOST_KEYS)?;
+        let confidence = call.args.confidence()?;
+        let keys = call.read_all(names.iter().copied());
+        let sets = Sets::of_keys(&names, &keys)?;
+        let labels: Vec<Vec<u8>> = names.iter().map(|name| name.bytes().to_vec()).collect();
+        let pairs = labels.len() * (labels.len() - 1) / 2;
+        sets.answer(call, pairs, 2, move |sets| {
+            let mut rows = Vec::with_capacity(pairs);
+            for second in 1..labels.len() {
+                for first in 0..second {
+                    rows.push((first, second));
+                }
+            }
+            rows.sort_unstable();
+            let row = |(first, second): (usize, usize)| {
+                let solution = sets.solve(&[first, second])?;
+                let (a, b) = (solution.place(0), solution.place(1));
+                let common = solution.joint.intersection(solution.sets([0, 1]));
+                let value = |rate: Option<crate::sketch::joint::Rate>| rate.map(|rate| rate.value);
+                let mut reply = Labelled::new();
+                reply.field("first", labels[first].clone());
+                reply.field("second", labels[second].clone());
+                reply.estimate("estimate", common.value, common.interval(confidence));
+                reply.field("jaccard", value(solution.joint.jaccard(a, b)));
+                reply.field("first_in_second", value(solution.joint.containment(a, b)));
+                reply.field("second_in_first", value(solution.joint.containment(b, a)));
+                Ok(reply.into())
+            };
+            rows.into_iter()
+                .map(row)
+                .collect::<Result<_, _>>()
+                .map(Reply::Array)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! What the commands on several sets have in common: their operands, one solution for some of them
+//! at a time, and the decision who computes it.
+
+use crate::server::args::Arg;
+use crate::server::background::Outcome;
+use crate::server::call::Call;
+use crate::server::error::CommandError;
+use crate::server::key::ReadKey;
+use crate::server::settings;
+use crate::sketch::joint::{Joint, MAX_SETS, SetMask};
+use crate::sketch::{Estimate, Precision, Sketch};
+use std::borrow::Cow;
+
+/// The sets a command is about, in its order. A set that is named twice is held once.
+pub struct Sets<'k> {
+    distinct: Vec<Cow<'k, Sketch>>,
+    /// For each operand, which of the distinct ones it is.
+    places: Vec<usize>,
+}
+
+/// The joint solution of some operands of a [`Sets`].
+pub struct Solution {
+    /// The solution itself.
+    pub joint: Joint,
+    places: Vec<usize>,
+}
+
+impl Solution {
+    /// These of the solution's operands, by their order in [`Sets::solve`].
+    pub fn sets(&self, operands: impl IntoIterator<Item = usize>) -> SetMask {
+        operands.into_iter().map(|i| self.places[i]).collect()
+    }
+
+    /// The set at an operand's place.
+    pub fn place(&self, operand: usize) -> usize {
+        self.places[operand]
+    }
+
+    /// The count of one operand by itself.
+    pub fn alone(&self, operand: usize) -> Estimate {
+        self.joint.members()[self.places[operand]]
+    }
+}
+
+impl<'k> Sets<'k> {
+    /// The sets under these keys. A missing key is the empty set.
+    pub fn of_keys(names: &[Arg], keys: &'k [ReadKey]) -> Result<Sets<'k>, CommandError> {
+        let mut seen: Vec<&[u8]> = Vec::new();
+        let mut firsts = Vec::new();
+        let mut places = Vec::new();
+        for (name, key) in names.iter().zip(keys) {
+            let name = name.bytes();
+            let place = seen.iter().position(|&s| s == name).unwrap_or(seen.len());
+            if place == seen.len() {
+                seen.push(name);
+                firsts.push(key.sketch()?.map(Cow::Borrowed));
+            }
+            places.push(place);
+        }
+        Ok(Sets {
+            places,
+            ..Sets::of_sketches(firsts)
+        })
+    }
+
+    /// These sets; `None` is the empty one. It takes the hash of the others and the finest
+    /// precision, so that it changes nothing for them.
+    pub fn of_sketches(sketches: Vec<Option<Cow<'k, Sketch>>>) -> Sets<'k> {
+        let hash = sketches
+            .iter()
+            .flatten()
+            .next()
+            .map_or(settings::default_hash(), |sketch| sketch.hash_family());
+        let empty = || Cow::Owned(Sketch::new(Precision::MAX, hash));
+        Sets {
+            places: (0..sketches.len()).collect(),
+            distinct: sketches
+                .into_iter()
+                .map(|sketch| sketch.unwrap_or_else(empty))
+                .collect(),
+        }
+    }
+
+    /// The count of one operand by itself.
+    pub fn alone(&self, operand: usize) -> Estimate {
+        self.distinct[self.places[operand]].estimate()
+    }
+
+    /// How many operands there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The joint solution of these operands, at most [`MAX_SETS`].
+    pub fn solve(&self, operands: &[usize]) -> Result<Solution, CommandError> {
+        let mut distinct: Vec<usize> = Vec::new();
+        let mut places = Vec::new();
+        for &operand in operands {
+            let wanted = self.places[operand];
+            let place = distinct.iter().position(|&d| d == wanted);
+            places.push(place.unwrap_or(distinct.len()));
+            if place.is_none() {
+                distinct.push(wanted);
+            }
+        }
+        let sketches: Vec<&Sketch> = distinct.iter().map(|&d| &*self.distinct[d]).collect();
+        Ok(Solution {
+            joint: Joint::solve(&sketches)?,
+            places,
+        })
+    }
+
+    /// The joint solution of all operands.
+    pub fn solve_all(&self) -> Result<Solution, CommandError> {
+        self.solve(&Vec::from_iter(0..self.len()))
+    }
+
+    /// Computes the answer from these sets: at once, or if its `solutions` of `size` sets each are
+    /// going to take long and the client may wait, on copies in the background.
+    pub fn answer(
+        self,
+        call: &Call,
+        solutions: usize,
+        size: usize,
+        compute: impl FnOnce(&Sets) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        if self.microseconds(solutions, size) > LONG && call.may_wait() {
+            let copies = Sets {
+                distinct: self
+                    .distinct
+                    .into_iter()
+                    .map(|sketch| Cow::Owned(sketch.into_owned()))
+                    .collect(),
+                places: self.places,
+            };
+            return call.in_background(move || compute(&copies));
+        }
+        compute(&self)
+    }
+
+    /// About how long these solutions take: a walk over the registers of each set, and a fit whose
+    /// work grows with the number of regions.
+    fn microseconds(&self, solutions: usize, size: usize) -> f64 {
+        let dense = self.distinct.iter().filter(|sketch| !sketch.is_sparse());
+        let Some(precision) = dense.map(|sketch| sketch.precision()).min() else {
+            return 0.0;
+        };
+        let walk = precision.registers() as f64 * size as f64 * NANOSECONDS_PER_REGISTER / 1000.0;
+        solutions as f64 * (walk + FIT_MICROSECONDS[size.min(MAX_SETS)])
+    }
+}
+
+/// Answers expected to take longer than this leave the server's thread, in microseconds.
+const LONG: f64 = 5_000.0;
+
+/// Measured by `cargo bench --bench joint`, to the nearest round number: all that is asked of them is
+/// to tell short from long.
+const NANOSECONDS_PER_REGISTER: f64 = 8.0;
+const FIT_MICROSECONDS: [f64; MAX_SETS + 1] = [
+    0.0, 10.0, 30.0, 200.0, 500.0, 1_500.0, 6_000.0, 20_000.0, 80_000.0,
+];
