@@ -3,7 +3,7 @@
 import pytest
 
 from helpers import COMPRESSIONS, KINDS, OURS, add, digest, elements, info, make, refused, state
-from servers import DidNotStart
+from servers import DidNotStart, Server
 
 DEFAULTS = {"hll.default-precision": b"13", "hll.hash-seed": b"0", "hll.rdb-compression": b"zstd", "hll.max-memory-per-key": b"0"}
 
@@ -34,7 +34,7 @@ def test_settings_in_a_configuration_file_and_config_rewrite(start, server_name,
     path = tmp_path / "redis.conf"
     path.write_text(f"loadmodule {request.config.option.module} hash-seed 42\nhll.default-precision 11\n")
 
-    class WithFile(type(start(server_name))):
+    class WithFile(Server):
         def command_line(self):
             binary, *rest = super().command_line()
             return [binary, str(path), *rest]
@@ -164,7 +164,6 @@ def test_a_limit_per_key_bounds_what_can_be_made(server):
     make(c, "p14", "hip", 14)
     make(c, "p12", "hip", 12)
     payloads = {p: c("HLL.EXPORT", f"p{p}") for p in (12, 14)}
-    sparse14 = None
     c("HLL.CREATE", "s", "PRECISION", 14)
     c("HLL.ADD", "s", "a")
     sparse14 = c("HLL.EXPORT", "s")

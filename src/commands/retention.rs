@@ -51,7 +51,7 @@ impl Command for Retention {
     const SPEC: Spec = Spec {
         name: c"HLL.RETENTION",
         arity: -7,
-        access: Access::ReadSearched,
+        access: Access::Read,
         summary: c"Counts how many elements of each cohort are in each period.",
         complexity: c"O(C*P*M) with C cohorts and P periods of M registers.",
         since: c"0.1.0",

@@ -58,7 +58,7 @@ impl Command for Segment {
     const SPEC: Spec = Spec {
         name: c"HLL.SEGMENT",
         arity: -4,
-        access: Access::ReadSearched,
+        access: Access::Read,
         summary: c"Counts the elements in all of some sketches, any of others and none of the rest.",
         complexity: c"O(N*M+3^K) with N keys of M registers, K being the ALL keys and one for ANY and NONE each.",
         since: c"0.1.0",

@@ -10,7 +10,7 @@ use redis_module::raw::{
     RedisModuleCommandKeySpec, RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 as KeyWord,
     RedisModuleCtx, RedisModuleString,
 };
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 /// A command of the module.
@@ -21,10 +21,10 @@ pub trait Command {
     /// Reads its arguments, does its work, and answers. On an error nothing has changed.
     fn run(call: &mut Call) -> Result<Reply, CommandError>;
 
-    /// The keys among these arguments, for commands whose [`Spec::keys`] cannot say it in full
-    /// ([`KeyCount::BehindWord`]).
-    fn keys<'a>(_: &mut Args<'a>) -> Result<Vec<Arg<'a>>, CommandError> {
-        Ok(Vec::new())
+    /// The keys among these arguments, for commands that the server has to ask: those with
+    /// [`KeyCount::Numbered`] keys, for which this is the answer, and [`KeyCount::BehindWord`] ones.
+    fn keys<'a>(args: &mut Args<'a>) -> Result<Vec<Arg<'a>>, CommandError> {
+        args.numbered_keys()
     }
 }
 
@@ -40,18 +40,15 @@ pub enum Access {
     ReadFast,
     /// Reads several keys, or all of one.
     Read,
-    /// As [`Access::Read`], for commands that have to be asked where their keys stand.
-    ReadSearched,
 }
 
 impl Access {
-    fn flags(self) -> &'static CStr {
+    fn flags(self) -> &'static str {
         match self {
-            Access::WriteFast => c"write deny-oom fast",
-            Access::Write => c"write deny-oom",
-            Access::ReadFast => c"readonly fast",
-            Access::Read => c"readonly",
-            Access::ReadSearched => c"readonly getkeys-api",
+            Access::WriteFast => "write deny-oom fast",
+            Access::Write => "write deny-oom",
+            Access::ReadFast => "readonly fast",
+            Access::Read => "readonly",
         }
     }
 
@@ -61,7 +58,7 @@ impl Access {
             Access::WriteFast => [c"hll write fast", c"write fast"],
             Access::Write => [c"hll write slow", c"write slow"],
             Access::ReadFast => [c"hll read fast", c"read fast"],
-            Access::Read | Access::ReadSearched => [c"hll read slow", c"read slow"],
+            Access::Read => [c"hll read slow", c"read slow"],
         }
     }
 }
@@ -110,6 +107,14 @@ pub enum KeyCount {
     /// The number stands behind this word, somewhere from the place on. A key may have the word for
     /// its name, so the server is told that this is not the whole truth, and asks [`Command::keys`].
     BehindWord(&'static CStr),
+}
+
+impl KeyCount {
+    /// Servers check ACL rules by the key specifications, but find the slots of a cluster by ranges of
+    /// positions alone. A command whose keys are not one is asked where they are.
+    fn needs_asking(self) -> bool {
+        matches!(self, KeyCount::Numbered | KeyCount::BehindWord(_))
+    }
 }
 
 /// What happens to a key, in the terms of ACL key permissions.
@@ -322,6 +327,13 @@ static INFO_VERSION: RedisModuleCommandInfoVersion = RedisModuleCommandInfoVersi
 pub unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
     let spec = &C::SPEC;
     let ok = raw::Status::Ok as c_int;
+    let mut flags = spec.access.flags().to_owned();
+    if spec.keys.iter().any(|keys| keys.count.needs_asking()) {
+        flags += " getkeys-api";
+    }
+    let Ok(flags) = CString::new(flags) else {
+        return false;
+    };
     // SAFETY: by the caller; the server copies all it is given, and everything lives until the end
     // of this function. Calls that a server may not have are made only where it has them.
     unsafe {
@@ -329,7 +341,7 @@ pub unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
             ctx,
             spec.name.as_ptr(),
             Some(entry::<C>),
-            spec.access.flags().as_ptr(),
+            flags.as_ptr(),
             0,
             0,
             0

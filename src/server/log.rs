@@ -8,6 +8,8 @@ use std::ptr;
 /// How urgent a line is.
 #[derive(Clone, Copy)]
 pub enum Level {
+    /// Something for whoever looks for it.
+    Debug,
     /// Something an operator may like to know.
     Notice,
     /// Something an operator has to know.
@@ -17,6 +19,7 @@ pub enum Level {
 impl Level {
     fn name(self) -> &'static CStr {
         match self {
+            Level::Debug => c"debug",
             Level::Notice => c"notice",
             Level::Warning => c"warning",
         }
@@ -43,17 +46,24 @@ pub fn log(level: Level, text: &str) {
     }
 }
 
-/// One line about the value being loaded from `io`.
+/// One line about the value being loaded from `io`: a warning where a file or a primary is loaded, and
+/// next to nothing where a client sent it, who is told anyway and must not be able to fill the log.
 ///
 /// # Safety
 /// `io` is the one a data type callback was just given.
 pub unsafe fn log_io_error(io: *mut RedisModuleIO, text: &str) {
     let text = c_text(text);
-    // SAFETY: by the caller; both strings end in NUL and outlive the call.
+    // SAFETY: by the caller, and a null context is allowed; both strings end in NUL and outlive the call.
     unsafe {
+        let flags = api!(RedisModule_GetContextFlags(ptr::null_mut())) as u32;
+        let level = if flags & raw::REDISMODULE_CTX_FLAGS_LOADING != 0 {
+            Level::Warning
+        } else {
+            Level::Debug
+        };
         api!(RedisModule_LogIOError(
             io,
-            Level::Warning.name().as_ptr(),
+            level.name().as_ptr(),
             c"%s".as_ptr(),
             text.as_ptr()
         ));

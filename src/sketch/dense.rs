@@ -89,16 +89,29 @@ impl Dense {
         })
     }
 
-    /// Continues a martingale estimate that belongs to these registers. Whether it does: registers
-    /// that are empty, full or without history cannot have one and stay as they are.
+    /// Continues a martingale estimate that belongs to these registers. Whether it can: registers that
+    /// are empty, full or without history have none, and each register in use has added at least 1.
     pub fn resume(&mut self, hip: Hip) -> bool {
+        let used = self.registers.iter().filter(|&&r| r != 0).count();
         match u64::try_from(self.occupancy().unseen()) {
-            Ok(unseen @ 1..) if self.history() => {
+            Ok(unseen @ 1..) if self.history() && hip.value >= used as f64 => {
                 self.memory = Memory::Added { hip, unseen };
                 true
             }
             _ => false,
         }
+    }
+
+    /// From now on the registers alone are what is known.
+    pub fn end_running_estimate(&mut self) {
+        if let Memory::Added { .. } = self.memory {
+            self.memory = Memory::Merged;
+        }
+    }
+
+    /// Whether no register has seen anything.
+    pub fn is_empty(&self) -> bool {
+        self.registers.iter().all(|&r| r == 0)
     }
 
     /// The registers, 2^p bytes.
@@ -150,9 +163,7 @@ impl Dense {
     /// come sorted by hash, which is not the random order it relies on.
     pub fn merge_tokens(&mut self, tokens: &[Token]) -> bool {
         let memory = self.memory;
-        if let Memory::Added { .. } = memory {
-            self.memory = Memory::Merged;
-        }
+        self.end_running_estimate();
         let changed = self.replay(tokens);
         if !changed {
             self.memory = memory;
@@ -206,9 +217,7 @@ impl Dense {
         }
         self.registers = self.registers_at(to).into_owned();
         self.precision = to;
-        if let Memory::Added { .. } = self.memory {
-            self.memory = Memory::Merged;
-        }
+        self.end_running_estimate();
     }
 
     fn occupancy(&self) -> Occupancy {

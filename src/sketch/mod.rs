@@ -221,11 +221,16 @@ impl Sketch {
     /// The union of sketches, at the lowest precision among them; `None` of none.
     ///
     /// The work is done in one buffer: the least precise sketch is copied once, dense ones first,
-    /// and the others are merged into the copy.
+    /// and the others are merged into the copy. The result does not depend on the order: where more
+    /// than one of them has elements and their union is dense, it is estimated from its registers, even
+    /// if one of them contains the others and has a running estimate.
     pub fn union<'a>(
         sketches: impl IntoIterator<Item = &'a Sketch>,
     ) -> Result<Option<Cow<'a, Sketch>>, HashMismatch> {
-        let sketches: Vec<&Sketch> = sketches.into_iter().collect();
+        let mut sketches: Vec<&Sketch> = sketches.into_iter().collect();
+        // The same one twice is the same one.
+        sketches.sort_unstable_by_key(|sketch| std::ptr::from_ref(*sketch));
+        sketches.dedup_by(|a, b| std::ptr::eq(*a, *b));
         let first = sketches
             .iter()
             .enumerate()
@@ -238,6 +243,14 @@ impl Sketch {
             if i != first {
                 union.to_mut().merge(other)?;
             }
+        }
+        if sketches.iter().filter(|sketch| !sketch.is_empty()).count() > 1
+            && let Cow::Owned(Sketch {
+                body: Body::Dense(dense),
+                ..
+            }) = &mut union
+        {
+            dense.end_running_estimate();
         }
         Ok(Some(union))
     }
@@ -279,6 +292,14 @@ impl Sketch {
         match &self.body {
             Body::Sparse(_) => None,
             Body::Dense(dense) => Some(dense),
+        }
+    }
+
+    /// Whether it has met no element.
+    pub fn is_empty(&self) -> bool {
+        match &self.body {
+            Body::Sparse(tokens) => tokens.is_empty(),
+            Body::Dense(dense) => dense.is_empty(),
         }
     }
 

@@ -562,10 +562,11 @@ mod promises {
         for p in (4..=15).map(precision) {
             let mut sketch = Sketch::new(p, HashFamily::default());
             for n in 1.. {
-                let element = format!("user:{n}");
                 assert!(sketch.is_sparse());
-                sketch.add(element.as_bytes());
-                sketch.add(element.as_bytes());
+                // An odd factor: the low bits, and so the tokens, are all different.
+                let hash = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                assert!(sketch.add_hash(hash));
+                assert!(!sketch.add_hash(hash));
                 check_invariants(&sketch);
                 assert_eq!(sketch.estimate().value, n as f64, "p {p}");
                 if n == p.registers() / 4 {
@@ -587,6 +588,8 @@ mod twin {
     struct Twin {
         p: u32,
         levels: Vec<BTreeSet<u32>>,
+        /// What each contributes to A, only to have it at hand.
+        unseen: Vec<f64>,
         tokens: BTreeSet<(u64, u32)>,
         /// Estimate and variance, once dense.
         hip: Option<(f64, f64)>,
@@ -604,6 +607,7 @@ mod twin {
             Twin {
                 p,
                 levels: vec![BTreeSet::new(); 1 << p],
+                unseen: vec![0.5f64.powi(p as i32); 1 << p],
                 tokens: BTreeSet::new(),
                 hip: None,
             }
@@ -634,19 +638,24 @@ mod twin {
             Known { seen, unseen }
         }
 
-        /// The probability that the next element changes what is known.
-        fn unseen(&self, history: bool) -> f64 {
-            let mut sum = 0.0;
-            for levels in &self.levels {
-                for k in 1..=65 - self.p {
+        /// The probability that the next element falls to a register with these levels and changes
+        /// what is known of it.
+        fn unseen_by(&self, levels: &BTreeSet<u32>, history: bool) -> f64 {
+            let known = self.known(levels, history);
+            (1..=65 - self.p)
+                .filter(|&k| {
                     let mut more = levels.clone();
                     more.insert(k);
-                    if self.known(&more, history) != self.known(levels, history) {
-                        sum += self.rho(k);
-                    }
-                }
-            }
-            sum
+                    self.known(&more, history) != known
+                })
+                .map(|k| self.rho(k))
+                .sum()
+        }
+
+        /// The probability that the next element changes what is known of any register.
+        fn unseen(&self, history: bool) -> f64 {
+            let registers = self.levels.iter();
+            registers.map(|l| self.unseen_by(l, history)).sum()
         }
 
         fn add(&mut self, hash: u64) {
@@ -661,11 +670,12 @@ mod twin {
             let mut levels = self.levels[index].clone();
             levels.insert(self.level(hash));
             if self.known(&levels, true) != self.known(&self.levels[index], true) {
-                let a = self.unseen(true);
+                let a: f64 = self.unseen.iter().sum();
                 self.hip = self
                     .hip
                     .map(|(value, variance)| (value + 1.0 / a, variance + (1.0 - a) / (a * a)));
             }
+            self.unseen[index] = self.unseen_by(&levels, true);
             self.levels[index] = levels;
             if self.hip.is_none() && self.tokens.len() == self.levels.len() / 4 {
                 let c = self.tokens.len() as f64;
@@ -687,18 +697,18 @@ mod twin {
         /// contributes ln(1 - exp(-n rho)) to log L, one that is not -n rho.
         fn maximum_likelihood(&self, history: bool) -> (f64, f64) {
             let known: Vec<Known> = self.levels.iter().map(|l| self.known(l, history)).collect();
-            let slope = |n: f64| {
-                let mut sum = 0.0;
-                for register in &known {
-                    for &k in &register.seen {
-                        sum += self.rho(k) / (n * self.rho(k)).exp_m1();
-                    }
-                    for &k in &register.unseen {
-                        sum -= self.rho(k);
-                    }
-                }
-                sum
-            };
+            let seen: Vec<f64> = known
+                .iter()
+                .flat_map(|r| &r.seen)
+                .map(|&k| self.rho(k))
+                .collect();
+            let unseen: f64 = known
+                .iter()
+                .flat_map(|r| &r.unseen)
+                .map(|&k| self.rho(k))
+                .sum();
+            let slope =
+                |n: f64| seen.iter().map(|rho| rho / (n * rho).exp_m1()).sum::<f64>() - unseen;
             let (mut low, mut high) = (1e-3f64, 1e20f64);
             while high / low > 1.0 + 1e-12 {
                 let middle = (low * high).sqrt();
@@ -709,11 +719,8 @@ mod twin {
                 }
             }
             let n = (low * high).sqrt();
-            let mut information = 0.0;
-            for k in known.iter().flat_map(|register| &register.seen) {
-                let z = n * self.rho(*k);
-                information += self.rho(*k).powi(2) * z.exp() / (z.exp() - 1.0).powi(2);
-            }
+            let curvature = |rho: f64| rho.powi(2) * (n * rho).exp() / (n * rho).exp_m1().powi(2);
+            let information: f64 = seen.iter().map(|&rho| curvature(rho)).sum();
             (n, (1.0 / information - n).max(0.25))
         }
     }

@@ -64,6 +64,7 @@ impl TokenSet {
     pub fn from_unsorted(mut tokens: Vec<Token>) -> TokenSet {
         tokens.sort_unstable();
         tokens.dedup();
+        tokens.shrink_to_fit();
         TokenSet(tokens)
     }
 

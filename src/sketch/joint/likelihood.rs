@@ -139,13 +139,6 @@ impl Evidence {
     }
 }
 
-/// The likelihood and its derivatives at one λ. The derivatives are by λ_T/scale_T.
-pub(super) struct Evaluation {
-    pub log_likelihood: f64,
-    pub gradient: Vec<f64>,
-    pub information: Symmetric,
-}
-
 /// The likelihood as a function of the λ of some regions, with room for its evaluation.
 pub(super) struct Model<'a> {
     evidence: &'a Evidence,
@@ -255,7 +248,9 @@ impl<'a> Model<'a> {
                     let meets = |&i: &u16| self.regions[usize::from(i)] & q != 0;
                     let missing: Vec<u16> = positions().filter(|i| !meets(i)).collect();
                     self.groups.push(Group {
-                        meets: positions().map(|i| f64::from(u8::from(meets(&i)))).collect(),
+                        meets: positions()
+                            .map(|i| f64::from(u8::from(meets(&i))))
+                            .collect(),
                         width: missing.len().next_multiple_of(BLOCK),
                         missing,
                         cells: Vec::new(),
@@ -280,24 +275,34 @@ impl<'a> Model<'a> {
             })
             .collect();
         self.scores = vec![0.0; next];
-        let widest = self
-            .groups
-            .iter()
-            .map(|g| g.missing.len())
-            .max()
-            .unwrap_or(0);
+        let widest = self.groups.iter().map(|g| g.width).max().unwrap_or(0);
         self.local = vec![0.0; widest * widest];
+        self.mixed = vec![0.0; self.regions.len() * self.regions.len()];
     }
 
-    /// At `lam` (by region mask, all of them, none below `floor` except that of the empty mask),
-    /// with the derivatives in units of `scale` (one per region of the model).
-    pub fn evaluate(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> Evaluation {
-        let log_likelihood = self.fill_scores(lam, floor, scale);
+    /// The gradient where [`Model::log_likelihood`] was computed last, with that scale.
+    pub fn gradient(&self, scale: &[f64]) -> Vec<f64> {
+        let mut gradient: Vec<f64> = self
+            .regions
+            .iter()
+            .zip(scale)
+            .map(|(&t, scale)| -scale * self.evidence.missed[t])
+            .collect();
+        for group in self.groups.iter().filter(|group| group.width > 0) {
+            let rows = self.scores[group.scores..].chunks_exact(group.width);
+            for (row, &(_, count)) in rows.zip(&group.cells) {
+                for (&i, score) in group.missing.iter().zip(row) {
+                    gradient[usize::from(i)] += count * score;
+                }
+            }
+        }
+        gradient
+    }
+
+    /// The information where [`Model::log_likelihood`] was computed last, with that scale.
+    pub fn information(&mut self, scale: &[f64]) -> Symmetric {
         let n = self.regions.len();
         let missed = |t: Mask| self.evidence.missed_squares[t];
-        let mut gradient: Vec<f64> = (0..n)
-            .map(|i| -scale[i] * self.evidence.missed[self.regions[i]])
-            .collect();
         let mut information = Symmetric::new(n);
         self.mixed.fill(0.0);
         for group in self.groups.iter().filter(|group| group.width > 0) {
@@ -310,7 +315,6 @@ impl<'a> Model<'a> {
                 let a = usize::from(a);
                 let mut weighted = 0.0;
                 for (row, &(rho, count)) in scores.chunks_exact(width).zip(&group.cells) {
-                    gradient[a] += count * row[i];
                     weighted += count * row[i] * rho;
                 }
                 let row = information.row(a);
@@ -335,16 +339,13 @@ impl<'a> Model<'a> {
                     - scale[i] * self.mixed[j * n + i];
             }
         }
-        Evaluation {
-            log_likelihood,
-            gradient,
-            information,
-        }
+        information
     }
 
-    /// Writes the derivatives of all cells with an occupied set by the regions that miss their Q;
-    /// returns log L.
-    fn fill_scores(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> f64 {
+    /// log L at `lam` (by region mask, all of them, none below `floor` except that of the empty mask).
+    /// On the way, the derivatives of all cells are kept, in units of `scale` (one per region of the
+    /// model).
+    pub fn log_likelihood(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> f64 {
         let sets = self.evidence.sets;
         let masks = 1usize << sets;
         let mut log_likelihood = 0.0;
@@ -387,18 +388,19 @@ impl<'a> Model<'a> {
                 let kind = &self.evidence.kinds[i];
                 let (p, q) = (usize::from(kind.occupied), usize::from(kind.empty));
                 let code = self.code_of[q] + 2 * self.code_of[p];
-                // The region P itself alone makes this much of it.
-                let least = -(-rho * floor[p]).exp_m1();
+                // The region P alone makes 1 - exp(-x) > x/(1+x) of it.
+                let least = rho * floor[p] / (1.0 + rho * floor[p]);
                 let given = self.given[code].max(least).max(f64::MIN_POSITIVE);
                 log_likelihood += f64::from(kind.count) * given.ln();
                 let row = &self.rows[i];
                 let missing = &self.groups[row.group].missing;
                 let scores = &mut self.scores[row.scores..][..missing.len()];
+                let unit = rho / given;
                 for (score, &region) in scores.iter_mut().zip(missing) {
                     let region = usize::from(region);
                     let hit = p & self.regions[region];
                     let without = self.given[code - 2 * self.code_of[hit]];
-                    *score = rho * scale[region] * ((without - given) / given);
+                    *score = scale[region] * unit * (without - given);
                 }
             }
         }
@@ -444,7 +446,9 @@ fn sum_products(scores: &[f64], cells: &[(f64, f64)], width: usize, local: &mut 
             std::array::from_fn(|r| block[r * width..][..width].as_chunks().0);
         for i in 0..width {
             let factors: [f64; BLOCK] = std::array::from_fn(|r| {
-                cells.get(r).map_or(0.0, |&(_, count)| count * block[r * width + i])
+                cells
+                    .get(r)
+                    .map_or(0.0, |&(_, count)| count * block[r * width + i])
             });
             let targets = local[i * width..][..width].as_chunks_mut::<BLOCK>().0;
             for (j, target) in targets[..=i / BLOCK].iter_mut().enumerate() {
@@ -538,7 +542,7 @@ mod tests {
             let regions: Vec<Mask> = (1..1 << sets).collect();
             let mut model = Model::new(&evidence, &[1.0, 3.0, 2.0], regions.clone());
             let unit = vec![1.0; regions.len()];
-            let at = model.evaluate(lam, &vec![0.0; lam.len()], &unit);
+            let log_likelihood = model.log_likelihood(lam, &vec![0.0; lam.len()], &unit);
             let mut expected = 0.0;
             for (q, mass) in evidence.mass.iter().enumerate() {
                 expected -= mass * (1..lam.len()).filter(|t| t & q != 0).map(|t| lam[t]).sum::<f64>();
@@ -549,7 +553,7 @@ mod tests {
                     expected += f64::from(kind.count) * brute_force(lam, level.rho, p, q).ln();
                 }
             }
-            prop_assert!((at.log_likelihood - expected).abs() < 1e-8 * expected.abs().max(1.0), "{} {expected}", at.log_likelihood);
+            prop_assert!((log_likelihood - expected).abs() < 1e-8 * expected.abs().max(1.0), "{log_likelihood} {expected}");
         }
 
         #[test]
@@ -560,17 +564,18 @@ mod tests {
             let mut model = Model::new(&evidence, &[1.0; 3], regions.clone());
             let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
             let none = vec![0.0; lam.len()];
-            let at = model.evaluate(lam, &none, &scale);
+            let log_likelihood = model.log_likelihood(lam, &none, &scale);
+            let gradient = model.gradient(&scale);
             for (i, &t) in regions.iter().enumerate() {
                 let mut value = |step: f64| {
                     let mut moved = lam.to_vec();
                     moved[t] *= 1.0 + step;
-                    model.evaluate(&moved, &none, &scale).log_likelihood
+                    model.log_likelihood(&moved, &none, &scale)
                 };
                 let h = 1e-4;
                 let slope = (value(h) - value(-h)) / (2.0 * h);
-                let tolerance = 1e-4 * (1.0 + at.gradient[i].abs() + at.log_likelihood.abs() * 1e-4);
-                prop_assert!((slope - at.gradient[i]).abs() < tolerance, "{t}: {slope} {}", at.gradient[i]);
+                let tolerance = 1e-4 * (1.0 + gradient[i].abs() + log_likelihood.abs() * 1e-4);
+                prop_assert!((slope - gradient[i]).abs() < tolerance, "{t}: {slope} {}", gradient[i]);
             }
         }
 
@@ -582,7 +587,8 @@ mod tests {
             let regions: Vec<Mask> = (1..lam.len()).collect();
             let mut model = Model::new(&evidence, &[2.0, 1.0, 3.0], regions.clone());
             let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
-            let mut at = model.evaluate(lam, &vec![0.0; lam.len()], &scale);
+            model.log_likelihood(lam, &vec![0.0; lam.len()], &scale);
+            let mut information = model.information(&scale);
             let members: Vec<Member> = registers.iter().map(|registers| Member { registers, history: true }).collect();
             let n = regions.len();
             let mut expected = vec![0.0; n * n];
@@ -610,7 +616,7 @@ mod tests {
             }
             for i in 0..n {
                 for j in 0..=i {
-                    let (got, wanted) = (*at.information.at(i, j), expected[i * n + j]);
+                    let (got, wanted) = (*information.at(i, j), expected[i * n + j]);
                     let size = (expected[i * n + i] * expected[j * n + j]).sqrt();
                     prop_assert!((got - wanted).abs() < 1e-6 * size, "{got} {wanted} {size}");
                 }

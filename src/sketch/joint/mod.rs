@@ -306,19 +306,7 @@ impl Joint {
             .iter()
             .map(|&s| members[s].value.clamp(1.0, super::register::ONE as f64))
             .collect();
-        let t0 = std::time::Instant::now();
-        let cells = Cells::count(&views, precision);
-        let t1 = std::time::Instant::now();
-        let solution = solve::solve(cells, &sizes);
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "   count {:?} solve {:?} rounds {} regions {}",
-                t1 - t0,
-                t1.elapsed(),
-                solution.rounds,
-                solution.regions.len()
-            );
-        }
+        let solution = solve::solve(Cells::count(&views, precision), &sizes);
         Ok(Joint {
             members,
             regions: solution

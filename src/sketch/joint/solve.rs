@@ -1,60 +1,89 @@
 //! Maximizing the likelihood.
 //!
-//! Fisher scoring in θ = ln λ: with the gradient g and the information I in units of λ, a step
-//! solves (I + damping) Δθ = g. The damping falls while the likelihood rises and grows when it does
-//! not (Levenberg and Marquardt). Three sets and more are grown one at a time: the regions of the
-//! first k-1 sets are solved, each is split by the next set in proportion to its size, and the
-//! regions that turn out to be empty are left out until the end, where each gets a second hearing.
+//! Fisher scoring in θ = ln λ: with the gradient g and the information I by θ, a step solves
+//! (I + damping) Δθ = g, and the damping falls while the likelihood rises and grows when it does not
+//! (Levenberg and Marquardt). Three sets and more are grown one at a time: the regions of the first k
+//! sets are solved roughly, each is split by the next set in proportion to its size, and regions that
+//! turn out to be empty are left out until the end, where each gets a second hearing. That is what
+//! keeps five sets at 20 rounds of some twenty unknowns: all 31 regions from a blind start
+//! would take more and dearer ones.
 
 use super::cells::Cells;
-use super::likelihood::{Evaluation, Evidence, Mask, Model};
+use super::likelihood::{Evidence, Mask, Model};
 use super::linear::Cholesky;
 
 /// The least λ of a region, as a fraction of the smallest set it lies in. Not zero, because θ must
-/// stay finite, and because every observation must stay possible.
+/// stay finite and every observation possible.
 const FLOOR: f64 = 1e-7;
 
 /// The most λ may be: no universe of 64-bit hashes has more elements.
 const CEILING: f64 = 18_446_744_073_709_551_616.0;
 
-/// A region this many floors small is left out while sets are still being added.
-const NEGLIGIBLE: f64 = 50.0;
-
-/// A region with next to nothing in it is judged by what this fraction of the union would mean.
+/// A region with next to nothing in it is judged in units of this fraction of the union.
 const TRACE: f64 = 1e-4;
 
-/// Bounds the work on registers that no set ever made; real ones take 5 to 20 rounds.
+/// A region with less than this part of a trace in it is left out of what follows.
+const NEGLIGIBLE: f64 = 0.05;
+
+/// A region that was left out is taken in again if this is what log L gains from a trace in it.
+const WANTED: f64 = 0.05;
+
+/// With this variance (in squares of its unit, inverse) every region is known beforehand: nothing to
+/// what registers tell, except of regions they tell nothing of.
+const PRIOR: f64 = 1e-3;
+
+/// Up to this many sets the variances take all regions into account, above it only those that were
+/// not left out: 31 unknowns are free, 255 are not.
+const ALL_REGIONS: usize = 5;
+
+/// Bounds the work on registers that no set ever made; real ones take 4 to 20 rounds.
 const MAX_ROUNDS: usize = 60;
 
-/// How well a maximum must be met: the largest gradient, in standard deviations.
+/// A region grows by this factor in one round at most, and shrinks to this one.
+const GROWTH: f64 = 4.5;
+const SHRINKAGE: f64 = 0.1;
+
+/// When a maximum is met: the largest gradient, in standard deviations, or what log L still gains.
 #[derive(Clone, Copy)]
-struct Tolerance(f64);
+struct Tolerance {
+    gradient: f64,
+    gain: f64,
+}
 
-const PAIR: Tolerance = Tolerance(1e-3);
-const MANY: Tolerance = Tolerance(2e-2);
+/// Two sets cost next to nothing.
+const PAIR: Tolerance = Tolerance {
+    gradient: 1e-3,
+    gain: 1e-5,
+};
 
-/// A gain of log L below this ends the search too.
-const NO_GAIN: f64 = 1e-3;
+/// A gain of 0.001 is a shift by a twentieth of a standard deviation.
+const FINAL: Tolerance = Tolerance {
+    gradient: 2e-2,
+    gain: 1e-3,
+};
 
-/// The maximum.
+/// For a start that another set will change anyway.
+const ROUGH: Tolerance = Tolerance {
+    gradient: 0.5,
+    gain: 0.1,
+};
+
+/// The maximum, and what its variances are made of.
 pub(super) struct Solution {
     /// λ by region mask; place 0 is unused.
     pub lam: Vec<f64>,
-    /// For the variances: regions, the unit each one's information is in, its Cholesky factor.
+    /// The regions of the information, the unit of each, and its Cholesky factor.
     pub regions: Vec<Mask>,
     pub scale: Vec<f64>,
     pub factor: Cholesky,
-    /// Rounds of scoring, for whoever watches the cost.
-    pub rounds: usize,
 }
 
-/// λ of all regions and what bounds them.
+/// λ of all regions of some sets, by mask, and what bounds them.
 struct State {
     lam: Vec<f64>,
     floor: Vec<f64>,
     /// The smallest set of each region.
     room: Vec<f64>,
-    rounds: usize,
 }
 
 impl State {
@@ -71,7 +100,6 @@ impl State {
             lam: floor.clone(),
             floor,
             room,
-            rounds: 0,
         }
     }
 
@@ -79,64 +107,51 @@ impl State {
         self.lam.iter().sum()
     }
 
-    /// The unit of a region's information where its own λ would be too small a one.
-    fn scale(&self, region: Mask) -> f64 {
-        (TRACE * self.union())
-            .min(self.room[region])
-            .max(self.lam[region])
+    /// What would be next to nothing in this region: a small part of the union, and not more than
+    /// the smallest set could give.
+    fn trace(&self, region: Mask) -> f64 {
+        (TRACE * self.union()).min(self.room[region])
+    }
+
+    /// The unit for a region.
+    fn unit(&self, region: Mask) -> f64 {
+        self.lam[region].max(self.trace(region))
     }
 }
 
-/// The most likely regions of sets of about these sizes (positive, finite).
+/// The most likely regions of 1 to 8 sets of about these sizes (positive and finite).
 pub(super) fn solve(cells: Cells, sizes: &[f64]) -> Solution {
     let sets = sizes.len();
+    // The cells as fewer and fewer sets know them, down to two.
     let mut prefixes = vec![cells];
-    while prefixes[prefixes.len() - 1].sets > 2 {
-        let last = &prefixes[prefixes.len() - 1];
+    while let Some(last) = prefixes.last().filter(|cells| cells.sets > 2) {
         prefixes.push(last.without_last());
     }
     let mut state = State::new(&sizes[..1]);
     state.lam[1] = sizes[0];
     let mut active = vec![1];
-    let mut evidence = Evidence::new(&prefixes[prefixes.len() - 1]);
-    for n in evidence.sets.min(2)..=sets {
-        if n > 1 {
-            state = add_set(&state, &mut active, &sizes[..n]);
-        }
-        let cells = prefixes.pop().expect("one per size");
-        evidence = Evidence::new(&cells);
-        let tolerance = if sets == 2 { PAIR } else { MANY };
-        fit(&evidence, &sizes[..n], &mut state, &active, tolerance);
-        if n < sets || sets > 2 {
-            active.retain(|&t| {
-                state.lam[t] > NEGLIGIBLE * state.floor[t] || is_single(t) || is_prefix(t)
-            });
-            for t in 1..state.lam.len() {
-                if !active.contains(&t) {
-                    state.lam[t] = state.floor[t];
-                }
-            }
-        }
+    for cells in prefixes[1..].iter().rev() {
+        grow(&mut state, &mut active, &sizes[..cells.sets]);
+        fit(&Evidence::new(cells), sizes, &mut state, &active, ROUGH);
+        leave_out(&mut state, &mut active);
     }
-    if sets > 2 {
+    let evidence = Evidence::new(&prefixes[0]);
+    if sets > 1 {
+        grow(&mut state, &mut active, sizes);
+    }
+    if sets <= 2 {
+        fit(&evidence, sizes, &mut state, &active, PAIR);
+    } else {
+        fit(&evidence, sizes, &mut state, &active, FINAL);
+        leave_out(&mut state, &mut active);
         readmit(&evidence, sizes, &mut state, &mut active);
     }
-    finish(&evidence, sizes, state, active)
+    finish(&evidence, sizes, &state, &active)
 }
 
-fn is_single(region: Mask) -> bool {
-    region.is_power_of_two()
-}
-
-/// The first n sets, for some n.
-fn is_prefix(region: Mask) -> bool {
-    (region + 1).is_power_of_two()
-}
-
-/// Splits every region by a new last set.
-fn add_set(before: &State, active: &mut Vec<Mask>, sizes: &[f64]) -> State {
-    let mut state = State::new(sizes);
-    state.rounds = before.rounds;
+/// Splits every region by one more set.
+fn grow(state: &mut State, active: &mut Vec<Mask>, sizes: &[f64]) {
+    let before = std::mem::replace(state, State::new(sizes));
     let new = 1 << (sizes.len() - 1);
     let size = sizes[sizes.len() - 1];
     let inside = (size / before.union()).min(0.9) / 2.0;
@@ -149,34 +164,45 @@ fn add_set(before: &State, active: &mut Vec<Mask>, sizes: &[f64]) -> State {
     state.lam[new] = size / 2.0;
     active.push(new);
     active.sort_unstable();
-    state
 }
 
-/// Lets the regions that were left out have elements again, if the likelihood wants them to.
+/// Single sets, and the first n sets for some n, are never left out: they are what is asked for.
+fn is_kept(region: Mask) -> bool {
+    region.is_power_of_two() || (region + 1).is_power_of_two()
+}
+
+fn leave_out(state: &mut State, active: &mut Vec<Mask>) {
+    active.retain(|&t| {
+        let stays = is_kept(t) || state.lam[t] > NEGLIGIBLE * state.trace(t);
+        if !stays {
+            state.lam[t] = state.floor[t];
+        }
+        stays
+    });
+}
+
+/// Takes the regions that were left out in again, if the likelihood asks for it.
 fn readmit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &mut Vec<Mask>) {
     for _ in 0..3 {
         let left_out: Vec<Mask> = (1..state.lam.len())
             .filter(|t| !active.contains(t))
             .collect();
-        if left_out.is_empty() {
-            return;
-        }
-        let scale: Vec<f64> = left_out.iter().map(|&t| state.scale(t)).collect();
+        let traces: Vec<f64> = left_out.iter().map(|&t| state.trace(t)).collect();
         let mut model = Model::new(evidence, sizes, left_out.clone());
-        let gradient = model.evaluate(&state.lam, &state.floor, &scale).gradient;
-        let mut wanted = false;
-        for (i, &t) in left_out.iter().enumerate() {
-            if gradient[i] > 0.05 {
-                wanted = true;
-                state.lam[t] = 0.01 * scale[i];
+        model.log_likelihood(&state.lam, &state.floor, &traces);
+        let gradient = model.gradient(&traces);
+        let before = active.len();
+        for ((&t, trace), gradient) in left_out.iter().zip(traces).zip(gradient) {
+            if gradient > WANTED {
+                state.lam[t] = 0.1 * trace;
                 active.push(t);
             }
         }
-        if !wanted {
+        if active.len() == before {
             return;
         }
         active.sort_unstable();
-        fit(evidence, sizes, state, active, MANY);
+        fit(evidence, sizes, state, active, FINAL);
     }
 }
 
@@ -189,94 +215,90 @@ fn fit(
     tolerance: Tolerance,
 ) {
     let mut model = Model::new(evidence, sizes, active.to_vec());
-    let mut evaluate = |lam: &[f64]| {
-        let scale: Vec<f64> = active.iter().map(|&t| lam[t]).collect();
-        model.evaluate(lam, &state.floor, &scale)
-    };
-    let mut at = evaluate(&state.lam);
-    let env = |n: &str, d: f64| {
-        std::env::var(n)
-            .ok()
-            .and_then(|x| x.parse().ok())
-            .unwrap_or(d)
-    };
-    let mut damping = env("START", 1e-3);
-    let (abs, down, up, hi, lo) = (
-        env("ABS", 0.1),
-        env("DOWN", 0.3),
-        env("UP", 8.0),
-        env("HI", 1.5),
-        env("LO", -4.0),
-    );
+    let units = |lam: &[f64]| -> Vec<f64> { active.iter().map(|&t| lam[t]).collect() };
+    let mut scale = units(&state.lam);
+    let mut log_likelihood = model.log_likelihood(&state.lam, &state.floor, &scale);
+    let mut gradient = model.gradient(&scale);
+    let mut information = model.information(&scale);
+    let mut damping = 0.1;
     for _ in 0..MAX_ROUNDS {
-        let Evaluation {
-            log_likelihood,
-            gradient,
-            information,
-        } = &at;
+        // A region on its floor that wants to be lower stays there.
         let free: Vec<usize> = (0..active.len())
             .filter(|&i| state.lam[active[i]] > state.floor[active[i]] || gradient[i] > 0.0)
             .collect();
-        let off = |&i: &usize| gradient[i].abs() / (1.0 + information.diagonal(i)).sqrt();
-        if free.iter().map(off).fold(0.0, f64::max) < tolerance.0 {
+        let deviations = |&i: &usize| gradient[i].abs() / (1.0 + information.diagonal(i)).sqrt();
+        if free.iter().map(deviations).fold(0.0, f64::max) < tolerance.gradient {
             return;
         }
-        state.rounds += 1;
         let mut damped = information.part(&free);
         for i in 0..free.len() {
-            *damped.at(i, i) = damped.diagonal(i) * (1.0 + damping) + abs * damping;
+            *damped.at(i, i) = damped.diagonal(i) * (1.0 + damping) + damping;
         }
         let mut step: Vec<f64> = free.iter().map(|&i| gradient[i]).collect();
         damped.factor().solve(&mut step);
         if step.iter().any(|step| step.is_nan()) {
             return;
         }
+        let expected: f64 = free
+            .iter()
+            .zip(&step)
+            .map(|(&i, step)| 0.5 * gradient[i] * step)
+            .sum();
         let mut moved = state.lam.clone();
-        for (&i, step) in free.iter().zip(&step) {
+        for (&i, &step) in free.iter().zip(&step) {
             let t = active[i];
-            let factor = step.clamp(lo, hi).exp();
+            // Upwards in θ. Downwards in λ itself: towards zero, θ would take forever.
+            let factor = if step > 0.0 {
+                step.exp().min(GROWTH)
+            } else {
+                (1.0 + step).max(SHRINKAGE)
+            };
             moved[t] = (moved[t] * factor).clamp(state.floor[t], CEILING);
         }
-        let there = evaluate(&moved);
-        let gain = there.log_likelihood - log_likelihood;
+        if expected < tolerance.gain {
+            state.lam = moved;
+            return;
+        }
+        scale = units(&moved);
+        let there = model.log_likelihood(&moved, &state.floor, &scale);
+        let gain = there - log_likelihood;
         if gain >= -1e-9 * log_likelihood.abs() {
             state.lam = moved;
-            at = there;
-            damping *= down;
-            if gain < NO_GAIN {
+            if gain < tolerance.gain {
                 return;
             }
+            log_likelihood = there;
+            gradient = model.gradient(&scale);
+            information = model.information(&scale);
+            damping *= 0.3;
         } else {
-            damping *= up;
+            damping *= 8.0;
         }
     }
 }
 
-/// Rounds what is as good as nothing down to nothing, and measures how sure the rest is.
-fn finish(evidence: &Evidence, sizes: &[f64], state: State, active: Vec<Mask>) -> Solution {
-    let regions: Vec<Mask> = if sizes.len() <= 5 {
-        (1..state.lam.len()).collect()
-    } else {
-        (1..state.lam.len())
-            .filter(|t| active.contains(t) || is_single(*t) || is_prefix(*t))
-            .collect()
-    };
-    let scale: Vec<f64> = regions.iter().map(|&t| state.scale(t)).collect();
+/// Takes what cannot be told from nothing for nothing, and measures how sure the rest is.
+fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) -> Solution {
+    let regions: Vec<Mask> = (1..state.lam.len())
+        .filter(|t| sizes.len() <= ALL_REGIONS || is_kept(*t) || active.contains(t))
+        .collect();
+    let scale: Vec<f64> = regions.iter().map(|&t| state.unit(t)).collect();
     let mut model = Model::new(evidence, sizes, regions.clone());
-    let mut at = model.evaluate(&state.lam, &state.floor, &scale);
+    model.log_likelihood(&state.lam, &state.floor, &scale);
+    let gradient = model.gradient(&scale);
+    let mut information = model.information(&scale);
     let mut lam = vec![0.0; state.lam.len()];
     for (i, &t) in regions.iter().enumerate() {
-        *at.information.at(i, i) += 1e-3;
-        let deviations = state.lam[t] / scale[i] * at.information.diagonal(i).sqrt();
-        let negligible = deviations < 1e-2 && at.gradient[i] <= 0.0;
-        lam[t] = if negligible { 0.0 } else { state.lam[t] };
+        *information.at(i, i) += PRIOR;
+        let deviations = state.lam[t] / scale[i] * information.diagonal(i).sqrt();
+        if deviations > 1e-2 || gradient[i] > 0.0 {
+            lam[t] = state.lam[t];
+        }
     }
-    let factor = at.information.factor();
     Solution {
         lam,
         regions,
         scale,
-        factor,
-        rounds: state.rounds,
+        factor: information.factor(),
     }
 }
