@@ -17,7 +17,7 @@
 
 use super::super::kernels;
 use super::super::precision::Precision;
-use super::super::register::{self, HISTORY, Register};
+use super::super::register::{HISTORY, Register};
 use super::MAX_SETS;
 
 /// 3^s: what the digit of set s is worth.
@@ -317,6 +317,7 @@ fn pair_histogram(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::sketch::register;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

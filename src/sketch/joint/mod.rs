@@ -85,7 +85,7 @@ use super::token::Token;
 use super::{HashMismatch, Sketch};
 use cells::{Cells, Member};
 use likelihood::Mask;
-use linear::Cholesky;
+use linear::{Cholesky, Symmetric};
 use std::borrow::Cow;
 use std::ops::BitOr;
 use tokens::Accidents;
@@ -263,6 +263,11 @@ impl Joint {
             let bits = present.iter().enumerate();
             bits.fold(0, |mask, (bit, &s)| mask | (region >> bit & 1) << s)
         };
+        if let [only] = present[..]
+            && !sketches[only].is_sparse()
+        {
+            return Ok(Joint::of_one(members, only));
+        }
         let slices: Option<Vec<&[Token]>> = present
             .iter()
             .map(|&s| sketches[s].tokens().map(|tokens| tokens.as_slice()))
@@ -321,6 +326,23 @@ impl Joint {
         })
     }
 
+    /// Where only one set has elements, its own estimate is the best there is.
+    fn of_one(members: Vec<Estimate>, only: usize) -> Joint {
+        let Estimate {
+            value, variance, ..
+        } = members[only];
+        let mut information = Symmetric::new(1);
+        *information.at(0, 0) = 1.0 / (variance + value);
+        Joint {
+            regions: vec![(1 << only, value)],
+            uncertainty: Uncertainty::Registers {
+                scale: vec![1.0],
+                factor: information.factor(),
+            },
+            members,
+        }
+    }
+
     /// What each set counts by itself.
     pub fn members(&self) -> &[Estimate] {
         &self.members
@@ -346,12 +368,15 @@ impl Joint {
         {
             variance = variance.max(0.25);
         }
-        let within = (0..self.members.len())
+        let within: Vec<Estimate> = (0..self.members.len())
             .filter(|&s| segment.all.contains(s))
             .map(|s| self.members[s])
             .collect();
+        // Where a set is still counted exactly, no part of it is larger.
+        let value = (within.iter().filter(|set| set.method == Method::Exact))
+            .fold(self.value(segment), |value, set| value.min(set.value));
         JointEstimate {
-            value: self.value(segment),
+            value,
             variance,
             method,
             within,
@@ -407,8 +432,7 @@ impl Joint {
             .regions
             .iter()
             .filter(|&&(region, _)| counts(region))
-            .map(|&(_, n)| n)
-            .sum::<f64>();
+            .fold(0.0, |sum, &(_, n)| sum + n);
         match self.uncertainty {
             Uncertainty::Tokens(_) => sum.round(),
             Uncertainty::Registers { .. } => sum,
