@@ -468,15 +468,6 @@ def test_an_empty_or_sparse_set_of_low_precision_costs_the_others_nothing(client
         assert answer["upper"] - answer["lower"] < 3 * (pair["upper"] - pair["lower"])
 
 
-def test_a_union_of_sparse_sets_is_sparse_as_long_as_they_are(client):
-    """200 days of 15 customers each, all known exactly: who was there on none of them is known exactly."""
-    for i in range(200):
-        put(client, f"day{i}", [range(i * 10, i * 10 + 15)])
-    put(client, "all", [range(0, 2000)])
-    answer = ask(client, "HLL.SEGMENT", "ALL", 1, "all", "NONE", 150, *[f"day{i}" for i in range(150)])
-    assert (answer["estimate"], answer["lower"], answer["upper"], answer["base"]) == (495, 495, 495, 2000)
-
-
 # Answers agree with each other
 
 
