@@ -77,7 +77,8 @@ impl Command for Campaign {
             let roi = match (cost, revenue) {
                 (Some(cost), Some(revenue)) if cost > 0.0 => Some((revenue - cost) / cost),
                 _ => None,
-            };
+            }
+            .filter(|roi| roi.is_finite());
             let mut reply = Labelled::new();
             for (name, count) in ["unique_impressions", "unique_clicks", "unique_conversions"]
                 .into_iter()

@@ -69,8 +69,11 @@ fn merge(
     }
     match Sketch::union(sources.iter().copied())? {
         Some(union) => {
+            let lowest = sources.iter().map(|source| source.precision()).min();
+            let mut union = union.into_owned();
+            union.fold(lowest.unwrap_or(union.precision()));
             check_memory(call, union.precision())?;
-            Ok((union.into_owned(), Some(Propagation::Verbatim)))
+            Ok((union, Some(Propagation::Verbatim)))
         }
         None => {
             let empty = default_sketch(call)?;

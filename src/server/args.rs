@@ -158,10 +158,11 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A number; NaN is in no range.
+    /// A number; NaN is in no range, and minus zero is zero.
     pub fn number(&mut self, name: &str, range: RangeInclusive<f64>) -> Result<f64, CommandError> {
         let arg = self.next()?;
-        arg.parse().filter(|n| range.contains(n)).ok_or_else(|| {
+        let number = arg.parse().filter(|n| range.contains(n));
+        number.map(|n: f64| n + 0.0).ok_or_else(|| {
             CommandError::invalid(format_args!(
                 "{name} must be {} to {}, got {}",
                 range.start(),

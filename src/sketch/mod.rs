@@ -180,16 +180,27 @@ impl Sketch {
     /// Takes all elements of another sketch in; whether this one changed. If the other's precision
     /// is lower, this one is folded to it.
     pub fn merge(&mut self, other: &Sketch) -> Result<bool, HashMismatch> {
-        if self.hash != other.hash {
-            return Err(HashMismatch {
-                ours: self.hash,
-                theirs: other.hash,
-            });
-        }
+        self.check_hash(other)?;
         let folded = other.precision < self.precision;
         if folded {
             self.fold(other.precision);
         }
+        Ok(self.absorb(other) || folded)
+    }
+
+    fn check_hash(&self, other: &Sketch) -> Result<(), HashMismatch> {
+        if self.hash == other.hash {
+            return Ok(());
+        }
+        Err(HashMismatch {
+            ours: self.hash,
+            theirs: other.hash,
+        })
+    }
+
+    /// Takes in the elements of another sketch, which is sparse or of no lower precision; whether this
+    /// one changed.
+    fn absorb(&mut self, other: &Sketch) -> bool {
         let changed = match (&mut self.body, &other.body) {
             (Body::Sparse(ours), Body::Sparse(theirs)) => ours.union_with(theirs),
             (Body::Dense(ours), Body::Sparse(theirs)) => ours.merge_tokens(theirs.as_slice()),
@@ -203,7 +214,7 @@ impl Sketch {
             }
         };
         self.settle();
-        Ok(changed || folded)
+        changed
     }
 
     /// The same elements at a lower (or the same) precision.
@@ -218,12 +229,14 @@ impl Sketch {
         }
     }
 
-    /// The union of sketches, at the lowest precision among them; `None` of none.
+    /// The union of sketches, for reading; `None` of none. It has the lowest precision among the dense
+    /// ones. Sparse ones do not lower it, since their tokens make registers of any precision; where all
+    /// are sparse, the highest is taken, at which their union stays exact longest.
     ///
-    /// The work is done in one buffer: the least precise sketch is copied once, dense ones first,
-    /// and the others are merged into the copy. The result does not depend on the order: where more
-    /// than one of them has elements and their union is dense, it is estimated from its registers, even
-    /// if one of them contains the others and has a running estimate.
+    /// The work is done in one buffer: the sketch that sets the precision is copied once and the others
+    /// are merged into the copy. The result does not depend on the order: where more than one of them has
+    /// elements and their union is dense, it is estimated from its registers, even if one of them
+    /// contains the others and has a running estimate.
     pub fn union<'a>(
         sketches: impl IntoIterator<Item = &'a Sketch>,
     ) -> Result<Option<Cow<'a, Sketch>>, HashMismatch> {
@@ -231,24 +244,26 @@ impl Sketch {
         // The same one twice is the same one.
         sketches.sort_unstable_by_key(|sketch| std::ptr::from_ref(*sketch));
         sketches.dedup_by(|a, b| std::ptr::eq(*a, *b));
-        let first = sketches
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, s)| (s.precision, s.is_sparse()));
-        let Some((first, start)) = first else {
+        let Some(&any) = sketches.first() else {
             return Ok(None);
         };
-        let mut union = Cow::Borrowed(*start);
-        for (i, other) in sketches.iter().enumerate() {
-            if i != first {
-                union.to_mut().merge(other)?;
-            }
+        for other in &sketches {
+            any.check_hash(other)?;
         }
-        if sketches.iter().filter(|sketch| !sketch.is_empty()).count() > 1
-            && let Cow::Owned(Sketch {
-                body: Body::Dense(dense),
-                ..
-            }) = &mut union
+        sketches.retain(|sketch| !sketch.is_empty());
+        let dense = sketches.iter().filter(|sketch| !sketch.is_sparse());
+        let start = dense
+            .min_by_key(|sketch| sketch.precision)
+            .or_else(|| sketches.iter().max_by_key(|sketch| sketch.precision));
+        let &start = start.unwrap_or(&any);
+        let mut union = Cow::Borrowed(start);
+        for other in sketches.iter().filter(|other| !std::ptr::eq(**other, start)) {
+            union.to_mut().absorb(other);
+        }
+        if let Cow::Owned(Sketch {
+            body: Body::Dense(dense),
+            ..
+        }) = &mut union
         {
             dense.end_running_estimate();
         }

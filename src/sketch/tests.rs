@@ -426,14 +426,23 @@ mod promises {
             prop_assert_eq!(content(&merged), expected);
         }
 
+        /// Whole sketches are compared where only the order differs: the estimate is the same, too.
         #[test]
-        fn the_union_of_many_is_the_union(recipes in prop::collection::vec(recipe(), 1..=5)) {
+        fn the_union_of_many_is_the_union_in_any_order(
+            (recipes, shuffled) in prop::collection::vec(recipe(), 1..=5)
+                .prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())),
+            again in any::<prop::sample::Index>(),
+        ) {
             let sketches: Vec<Sketch> = recipes.iter().map(Recipe::sketch).collect();
             let before = sketches.clone();
             let union = Sketch::union(&sketches).unwrap().unwrap();
             check_invariants(&union);
             prop_assert_eq!(content(&union), union_by_definition(&recipes));
-            prop_assert_eq!(sketches, before);
+            let shuffled: Vec<Sketch> = shuffled.iter().map(Recipe::sketch).collect();
+            prop_assert_eq!(&Sketch::union(&shuffled).unwrap().unwrap(), &union);
+            let repeated = sketches.iter().chain([again.get(&sketches)]);
+            prop_assert_eq!(&Sketch::union(repeated).unwrap().unwrap(), &union);
+            prop_assert_eq!(&sketches, &before);
         }
 
         #[test]
@@ -549,6 +558,24 @@ mod promises {
             sketch.relocate(&mut Elsewhere);
             prop_assert_eq!(sketch, before);
         }
+    }
+
+    /// That the history is unknown from now on is a change, even where no register tells.
+    #[test]
+    fn losing_the_history_is_a_change() {
+        let p = precision(4);
+        let mut sketch = imported(p, vec![0; 16], true);
+        let plain = imported(p, vec![0; 16], false);
+        assert_eq!(sketch.merge(&plain), Ok(true));
+        assert!(!sketch.history());
+        assert_eq!(sketch.merge(&plain), Ok(false));
+    }
+
+    #[test]
+    fn tokens_that_were_repeated_leave_no_room_behind() {
+        let tokens = TokenSet::from_unsorted(vec![64; 10_000]);
+        let sketch = Sketch::from_tokens(precision(4), HashFamily::default(), tokens);
+        check_invariants(&sketch);
     }
 
     #[test]

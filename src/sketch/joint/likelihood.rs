@@ -25,11 +25,13 @@
 //! ```
 //!
 //! The gradient is Σ s_T, the information Σ s_T s_T' over all cells. Both fall apart by whether T
-//! and T' meet Q: the first kind is constant and summed once ([`Evidence`]), the second is short,
-//! because a set of P ∪ Q leaves only the regions inside the complement of Q.
+//! and T' meet Q: if so, the derivatives are constant and their sums are made once ([`Evidence`]);
+//! if not, they depend on T only by what it has in common with P, so that cells with the same P
+//! and Q are summed over the levels first, by subsets of P, and then dealt out to the regions.
 
+use super::MAX_SETS;
 use super::cells::{Cells, WORTH};
-use super::{MAX_SETS, linear::Symmetric};
+use super::linear::Symmetric;
 use crate::sketch::register;
 
 /// Region or group of sets as bits, set s at bit s.
@@ -44,22 +46,25 @@ pub(super) struct Evidence {
     missed_squares: Vec<f64>,
     /// Σ ρ over the cells known to be empty in exactly Q, per Q.
     mass: Vec<f64>,
-    /// The levels from the last one down, with the cells known to be occupied in some set.
-    levels: Vec<Level>,
-    kinds: Vec<Kind>,
-}
-
-struct Level {
-    rho: f64,
-    kinds: std::ops::Range<usize>,
+    /// The ρ of each level from the last one down, and its cells known to be occupied in some set.
+    levels: Vec<(f64, Vec<Kind>)>,
+    /// The P and Q that occur, P not empty; those of equal Q together.
+    patterns: Vec<Pattern>,
 }
 
 /// Cells of one level of which the sets know the same.
-#[derive(Clone, Copy)]
 struct Kind {
-    occupied: u8,
-    empty: u8,
-    count: u32,
+    pattern: usize,
+    count: f64,
+    /// Which of the pattern's kinds it is.
+    place: usize,
+}
+
+struct Pattern {
+    occupied: Mask,
+    empty: Mask,
+    /// ρ and number of cells on each level where it occurs.
+    cells: Vec<(f64, f64)>,
 }
 
 /// Σ 3^s over the sets of a mask: the code in which they are empty and all others unknown.
@@ -96,32 +101,54 @@ impl Evidence {
         };
         let mut mass = vec![0.0; all + 1];
         let mut squares = vec![0.0; all + 1];
-        let mut levels = Vec::with_capacity(cells.levels().len());
-        let mut kinds = Vec::new();
         let registers = cells.precision.registers() as f64;
         for level in (cells.last() + 1..=register::max_level(cells.precision)).rev() {
             mass[all] += registers * rho(level);
             squares[all] += registers * rho(level) * rho(level);
         }
+        // Patterns in the order of Q, then of P.
+        let mut occurs = vec![false; masks.len()];
+        for (_, counts) in cells.levels() {
+            for (occurs, &count) in occurs.iter_mut().zip(counts) {
+                *occurs |= count > 0;
+            }
+        }
+        let mut codes: Vec<usize> = (0..masks.len())
+            .filter(|&code| occurs[code] && masks[code].0 != 0)
+            .collect();
+        codes.sort_unstable_by_key(|&code| (masks[code].1, masks[code].0));
+        let mut pattern_of = vec![0; masks.len()];
+        let mut patterns: Vec<Pattern> = Vec::with_capacity(codes.len());
+        for code in codes {
+            let (occupied, empty) = masks[code];
+            pattern_of[code] = patterns.len();
+            patterns.push(Pattern {
+                occupied,
+                empty,
+                cells: Vec::new(),
+            });
+        }
+        let mut levels = Vec::with_capacity(cells.levels().len());
         for (level, counts) in cells.levels().rev() {
-            let start = kinds.len();
             let rho = rho(level);
+            let mut kinds = Vec::new();
             for (code, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
                 let (occupied, empty) = masks[code];
-                mass[empty] += f64::from(count) * rho;
-                squares[empty] += f64::from(count) * rho * rho;
+                let count = f64::from(count);
+                mass[empty] += count * rho;
+                squares[empty] += count * rho * rho;
                 if occupied != 0 {
+                    let pattern = pattern_of[code];
+                    let cells = &mut patterns[pattern].cells;
                     kinds.push(Kind {
-                        occupied: occupied as u8,
-                        empty: empty as u8,
+                        pattern,
                         count,
+                        place: cells.len(),
                     });
+                    cells.push((rho, count));
                 }
             }
-            levels.push(Level {
-                rho,
-                kinds: start..kinds.len(),
-            });
+            levels.push((rho, kinds));
         }
         let meeting = |of: &[f64]| -> Vec<f64> {
             (0..=all)
@@ -134,7 +161,7 @@ impl Evidence {
             missed_squares: meeting(&squares),
             mass,
             levels,
-            kinds,
+            patterns,
         }
     }
 }
@@ -143,13 +170,13 @@ impl Evidence {
 pub(super) struct Model<'a> {
     evidence: &'a Evidence,
     /// The regions by which it is derived.
-    pub regions: Vec<Mask>,
+    regions: Vec<Mask>,
     /// For each code with an occupied set, ascending: how G is made.
     recipe: Vec<Step>,
-    /// The kinds of cells by their Q.
+    /// The patterns' derivatives.
+    classes: Vec<Classes>,
+    /// The regions by the Q of the patterns, in the same order.
     groups: Vec<Group>,
-    /// Where the derivatives of each kind lie in `scores`.
-    rows: Vec<Row>,
     code_of: Vec<usize>,
 
     // What an evaluation writes over.
@@ -157,10 +184,10 @@ pub(super) struct Model<'a> {
     hits: Vec<f64>,
     /// L(Q+s) - L(Q) at the same places.
     gains: Vec<f64>,
+    /// G by code.
     given: Vec<f64>,
+    /// The derivatives of all kinds of cells by their pattern's classes.
     scores: Vec<f64>,
-    local: Vec<f64>,
-    mixed: Vec<f64>,
 }
 
 /// G[code] = (G[without] - G[sibling]) - hits[hit] G[sibling].
@@ -170,27 +197,30 @@ struct Step {
     hit: u16,
 }
 
-/// Cells that are known to be empty in the same Q.
-struct Group {
-    /// Positions in `regions` of those that miss Q.
-    missing: Vec<u16>,
-    /// 1 at the positions of those that meet Q, 0 elsewhere.
-    meets: Vec<f64>,
-    /// (ρ, how many cells) for each kind of cell.
-    cells: Vec<(f64, f64)>,
-    /// Where the first kind's derivatives lie: one for each of `missing`, and zeros up to `width`,
-    /// kind after kind; zeros for kinds up to a multiple of [`BLOCK`].
+/// The regions that miss the Q of a pattern, by what they have in common with its P.
+struct Classes {
+    /// For each of these regions, its class.
+    of: Vec<u16>,
+    /// For each class, what the code loses when the sets it has in common with P are left out. The first
+    /// class has nothing in common with P, so that its derivatives are 0.
+    lost: Vec<u16>,
+    /// Where the first kind's derivatives lie: one for each class, zeros up to `width`, kind after
+    /// kind; zeros for kinds up to a multiple of [`BLOCK`].
     scores: usize,
     width: usize,
 }
 
-/// Sums of products are made of this many kinds of cells, and for this many regions, at a time.
-const BLOCK: usize = 4;
-
-struct Row {
-    group: usize,
-    scores: usize,
+/// Patterns with the same Q.
+struct Group {
+    patterns: std::ops::Range<usize>,
+    /// Positions in `regions` of those that miss Q.
+    missing: Vec<u16>,
+    /// 1 at the positions of those that meet Q, 0 elsewhere.
+    meets: Vec<f64>,
 }
+
+/// Sums of products are made of this many kinds of cells, and for this many classes, at a time.
+const BLOCK: usize = 4;
 
 impl<'a> Model<'a> {
     /// `sizes`: roughly how large the sets are.
@@ -217,135 +247,35 @@ impl<'a> Model<'a> {
                 }
             })
             .collect();
-        let mut model = Model {
+        let code_of: Vec<usize> = (0..masks).map(code_of).collect();
+        let groups = groups(&evidence.patterns, &regions);
+        let mut scores = 0;
+        let mut classes = Vec::with_capacity(evidence.patterns.len());
+        for group in &groups {
+            for pattern in &evidence.patterns[group.patterns.clone()] {
+                let missing = group.missing.iter().map(|&i| regions[usize::from(i)]);
+                let own = Classes::new(pattern, missing, &code_of, scores);
+                scores += own.width * pattern.cells.len().next_multiple_of(BLOCK);
+                classes.push(own);
+            }
+        }
+        Model {
             evidence,
             regions,
             recipe,
-            groups: Vec::new(),
-            rows: Vec::new(),
-            code_of: (0..masks).map(code_of).collect(),
+            classes,
+            groups,
+            code_of,
             hits: vec![0.0; sets * masks],
             gains: vec![0.0; sets * masks],
             given: vec![1.0; WORTH[sets]],
-            scores: Vec::new(),
-            local: Vec::new(),
-            mixed: Vec::new(),
-        };
-        model.group();
-        model
-    }
-
-    /// Lays out the derivatives of the cells, those with the same Q together.
-    fn group(&mut self) {
-        let mut group_of = vec![usize::MAX; 1 << self.evidence.sets];
-        let mut kinds = Vec::with_capacity(self.evidence.kinds.len());
-        for level in &self.evidence.levels {
-            for kind in &self.evidence.kinds[level.kinds.clone()] {
-                let q = usize::from(kind.empty);
-                if group_of[q] == usize::MAX {
-                    group_of[q] = self.groups.len();
-                    let positions = || 0..self.regions.len() as u16;
-                    let meets = |&i: &u16| self.regions[usize::from(i)] & q != 0;
-                    let missing: Vec<u16> = positions().filter(|i| !meets(i)).collect();
-                    self.groups.push(Group {
-                        meets: positions()
-                            .map(|i| f64::from(u8::from(meets(&i))))
-                            .collect(),
-                        width: missing.len().next_multiple_of(BLOCK),
-                        missing,
-                        cells: Vec::new(),
-                        scores: 0,
-                    });
-                }
-                let group = &mut self.groups[group_of[q]];
-                kinds.push((group_of[q], group.cells.len()));
-                group.cells.push((level.rho, f64::from(kind.count)));
-            }
+            scores: vec![0.0; scores],
         }
-        let mut next = 0;
-        for group in &mut self.groups {
-            group.scores = next;
-            next += group.cells.len().next_multiple_of(BLOCK) * group.width;
-        }
-        self.rows = kinds
-            .into_iter()
-            .map(|(group, place)| Row {
-                group,
-                scores: self.groups[group].scores + place * self.groups[group].width,
-            })
-            .collect();
-        self.scores = vec![0.0; next];
-        let widest = self.groups.iter().map(|g| g.width).max().unwrap_or(0);
-        self.local = vec![0.0; widest * widest];
-        self.mixed = vec![0.0; self.regions.len() * self.regions.len()];
-    }
-
-    /// The gradient where [`Model::log_likelihood`] was computed last, with that scale.
-    pub fn gradient(&self, scale: &[f64]) -> Vec<f64> {
-        let mut gradient: Vec<f64> = self
-            .regions
-            .iter()
-            .zip(scale)
-            .map(|(&t, scale)| -scale * self.evidence.missed[t])
-            .collect();
-        for group in self.groups.iter().filter(|group| group.width > 0) {
-            let rows = self.scores[group.scores..].chunks_exact(group.width);
-            for (row, &(_, count)) in rows.zip(&group.cells) {
-                for (&i, score) in group.missing.iter().zip(row) {
-                    gradient[usize::from(i)] += count * score;
-                }
-            }
-        }
-        gradient
-    }
-
-    /// The information where [`Model::log_likelihood`] was computed last, with that scale.
-    pub fn information(&mut self, scale: &[f64]) -> Symmetric {
-        let n = self.regions.len();
-        let missed = |t: Mask| self.evidence.missed_squares[t];
-        let mut information = Symmetric::new(n);
-        self.mixed.fill(0.0);
-        for group in self.groups.iter().filter(|group| group.width > 0) {
-            let width = group.width;
-            let rows = group.cells.len().next_multiple_of(BLOCK);
-            let scores = &self.scores[group.scores..][..width * rows];
-            let local = &mut self.local[..width * width];
-            sum_products(scores, &group.cells, width, local);
-            for (i, &a) in group.missing.iter().enumerate() {
-                let a = usize::from(a);
-                let mut weighted = 0.0;
-                for (row, &(rho, count)) in scores.chunks_exact(width).zip(&group.cells) {
-                    weighted += count * row[i] * rho;
-                }
-                let row = information.row(a);
-                for (&b, product) in group.missing[..=i].iter().zip(&local[i * width..]) {
-                    row[usize::from(b)] += product;
-                }
-                let mixed = &mut self.mixed[a * n..][..n];
-                for (mixed, meets) in mixed.iter_mut().zip(&group.meets) {
-                    *mixed += weighted * meets;
-                }
-            }
-        }
-        for i in 0..n {
-            let t = self.regions[i];
-            let row = information.row(i);
-            for (j, element) in row.iter_mut().enumerate() {
-                let u = self.regions[j];
-                // Cells whose Q meets both, and cells whose Q meets one.
-                let both = missed(t) + missed(u) - missed(t | u);
-                *element += scale[i] * scale[j] * both
-                    - scale[j] * self.mixed[i * n + j]
-                    - scale[i] * self.mixed[j * n + i];
-            }
-        }
-        information
     }
 
     /// log L at `lam` (by region mask, all of them, none below `floor` except that of the empty mask).
-    /// On the way, the derivatives of all cells are kept, in units of `scale` (one per region of the
-    /// model).
-    pub fn log_likelihood(&mut self, lam: &[f64], floor: &[f64], scale: &[f64]) -> f64 {
+    /// On the way, the derivatives of all kinds of cells are kept.
+    pub fn log_likelihood(&mut self, lam: &[f64], floor: &[f64]) -> f64 {
         let sets = self.evidence.sets;
         let masks = 1usize << sets;
         let mut log_likelihood = 0.0;
@@ -359,8 +289,7 @@ impl<'a> Model<'a> {
             log_likelihood -= self.evidence.mass[q] * union[q];
         }
         let mut previous = 0.0;
-        for level in &self.evidence.levels {
-            let rho = level.rho;
+        for &(rho, ref kinds) in &self.evidence.levels {
             if rho == 2.0 * previous {
                 // exp(-2z) - 1 from exp(-z) - 1.
                 for hit in &mut self.hits {
@@ -372,7 +301,7 @@ impl<'a> Model<'a> {
                 }
             }
             previous = rho;
-            if level.kinds.is_empty() {
+            if kinds.is_empty() {
                 continue;
             }
             for code in 1..self.recipe.len() {
@@ -384,27 +313,154 @@ impl<'a> Model<'a> {
                     self.given[code] = difference.max(0.0) - hit * sibling;
                 }
             }
-            for i in level.kinds.clone() {
-                let kind = &self.evidence.kinds[i];
-                let (p, q) = (usize::from(kind.occupied), usize::from(kind.empty));
+            for kind in kinds {
+                let pattern = &self.evidence.patterns[kind.pattern];
+                let (p, q) = (pattern.occupied, pattern.empty);
                 let code = self.code_of[q] + 2 * self.code_of[p];
                 // The region P alone makes 1 - exp(-x) > x/(1+x) of it.
                 let least = rho * floor[p] / (1.0 + rho * floor[p]);
                 let given = self.given[code].max(least).max(f64::MIN_POSITIVE);
-                log_likelihood += f64::from(kind.count) * given.ln();
-                let row = &self.rows[i];
-                let missing = &self.groups[row.group].missing;
-                let scores = &mut self.scores[row.scores..][..missing.len()];
+                log_likelihood += kind.count * given.ln();
                 let unit = rho / given;
-                for (score, &region) in scores.iter_mut().zip(missing) {
-                    let region = usize::from(region);
-                    let hit = p & self.regions[region];
-                    let without = self.given[code - 2 * self.code_of[hit]];
-                    *score = scale[region] * unit * (without - given);
+                let classes = &self.classes[kind.pattern];
+                let start = classes.scores + kind.place * classes.width;
+                let scores = &mut self.scores[start..][..classes.lost.len()];
+                for (score, &lost) in scores.iter_mut().zip(&classes.lost).skip(1) {
+                    *score = unit * (self.given[code - usize::from(lost)] - given);
                 }
             }
         }
         log_likelihood
+    }
+
+    /// The gradient by λ_T/scale_T where [`Model::log_likelihood`] was computed last.
+    pub fn gradient(&self, scale: &[f64]) -> Vec<f64> {
+        let mut gradient: Vec<f64> = self
+            .regions
+            .iter()
+            .map(|&t| -self.evidence.missed[t])
+            .collect();
+        let mut sums = [0.0; 1 << MAX_SETS];
+        for group in &self.groups {
+            for pattern in group.patterns.clone() {
+                let classes = &self.classes[pattern];
+                let sums = &mut sums[..classes.lost.len()];
+                sums.fill(0.0);
+                for (row, &(_, count)) in self.rows(pattern) {
+                    for (sum, score) in sums.iter_mut().zip(row) {
+                        *sum += count * score;
+                    }
+                }
+                for (&i, &class) in group.missing.iter().zip(&classes.of) {
+                    gradient[usize::from(i)] += sums[usize::from(class)];
+                }
+            }
+        }
+        for (gradient, scale) in gradient.iter_mut().zip(scale) {
+            *gradient *= scale;
+        }
+        gradient
+    }
+
+    /// The information by λ_T/scale_T where [`Model::log_likelihood`] was computed last.
+    pub fn information(&self, scale: &[f64]) -> Symmetric {
+        let n = self.regions.len();
+        let mut information = Symmetric::new(n);
+        // Σ ρ s_T over the cells whose Q meets the one region and misses the other.
+        let mut mixed = vec![0.0; n * n];
+        let mut local = Vec::new();
+        let mut products = Vec::new();
+        let mut weighted = Vec::new();
+        for group in self.groups.iter().filter(|group| !group.missing.is_empty()) {
+            let missing = group.missing.len();
+            local.clear();
+            local.resize(missing * missing, 0.0);
+            weighted.clear();
+            weighted.resize(missing, 0.0);
+            for pattern in group.patterns.clone() {
+                let classes = &self.classes[pattern];
+                self.sum_products(pattern, &mut products);
+                let mut sums = [0.0; 1 << MAX_SETS];
+                for (row, &(rho, count)) in self.rows(pattern) {
+                    for (sum, score) in sums.iter_mut().zip(row) {
+                        *sum += count * rho * score;
+                    }
+                }
+                for (i, &class) in classes.of.iter().enumerate().filter(|&(_, &c)| c > 0) {
+                    weighted[i] += sums[usize::from(class)];
+                    let products = &products[usize::from(class) * classes.width..][..classes.width];
+                    let row = &mut local[i * missing..][..=i];
+                    for (element, &other) in row.iter_mut().zip(&classes.of) {
+                        *element += products[usize::from(other)];
+                    }
+                }
+            }
+            for (i, &a) in group.missing.iter().enumerate() {
+                let a = usize::from(a);
+                let row = information.row(a);
+                for (&b, product) in group.missing[..=i].iter().zip(&local[i * missing..]) {
+                    row[usize::from(b)] += product;
+                }
+                for (mixed, meets) in mixed[a * n..][..n].iter_mut().zip(&group.meets) {
+                    *mixed += weighted[i] * meets;
+                }
+            }
+        }
+        let missed = |t: Mask| self.evidence.missed_squares[t];
+        for i in 0..n {
+            let t = self.regions[i];
+            let row = information.row(i);
+            for (j, element) in row.iter_mut().enumerate() {
+                let u = self.regions[j];
+                // Cells whose Q meets both.
+                *element += missed(t) + missed(u) - missed(t | u);
+                *element -= mixed[i * n + j] + mixed[j * n + i];
+                *element *= scale[i] * scale[j];
+            }
+        }
+        information
+    }
+
+    /// The derivatives of each kind of cells of a pattern, with its ρ and number.
+    fn rows(&self, pattern: usize) -> impl Iterator<Item = (&[f64], &(f64, f64))> {
+        let classes = &self.classes[pattern];
+        let rows = self.scores[classes.scores..].chunks_exact(classes.width);
+        rows.zip(&self.evidence.patterns[pattern].cells)
+    }
+
+    /// Σ s s' over the cells of a pattern, for all pairs of classes.
+    fn sum_products(&self, pattern: usize, products: &mut Vec<f64>) {
+        let classes = &self.classes[pattern];
+        let width = classes.width;
+        products.clear();
+        products.resize(width * width, 0.0);
+        let cells = &self.evidence.patterns[pattern].cells;
+        let rows = cells.len().next_multiple_of(BLOCK);
+        let scores = &self.scores[classes.scores..][..rows * width];
+        let blocks = scores.chunks_exact(BLOCK * width);
+        for (block, cells) in blocks.zip(cells.chunks(BLOCK)) {
+            let rows: [&[[f64; BLOCK]]; BLOCK] =
+                std::array::from_fn(|r| block[r * width..][..width].as_chunks().0);
+            for i in 1..classes.lost.len() {
+                let factors: [f64; BLOCK] = std::array::from_fn(|r| match cells.get(r) {
+                    Some(&(_, count)) => count * block[r * width + i],
+                    None => 0.0,
+                });
+                let targets = products[i * width..][..width].as_chunks_mut::<BLOCK>().0;
+                for (j, target) in targets[..=i / BLOCK].iter_mut().enumerate() {
+                    for (row, factor) in rows.iter().zip(factors) {
+                        for (target, score) in target.iter_mut().zip(&row[j]) {
+                            *target += factor * score;
+                        }
+                    }
+                }
+            }
+        }
+        for i in 1..classes.lost.len() {
+            for j in 1..i {
+                products[j * width + i] = products[i * width + j];
+            }
+        }
     }
 
     /// L(Q+s) - L(Q) = Σ λ_T over the T that contain s and miss Q: sums of positive terms only.
@@ -436,30 +492,59 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Σ count s_i s_j over the rows s of `scores`, into the lower triangle of `local`; both are
-/// `width` wide.
-fn sum_products(scores: &[f64], cells: &[(f64, f64)], width: usize, local: &mut [f64]) {
-    local.fill(0.0);
-    let counts = cells.chunks(BLOCK);
-    for (block, cells) in scores.chunks_exact(BLOCK * width).zip(counts) {
-        let rows: [&[[f64; BLOCK]]; BLOCK] =
-            std::array::from_fn(|r| block[r * width..][..width].as_chunks().0);
-        for i in 0..width {
-            let factors: [f64; BLOCK] = std::array::from_fn(|r| {
-                cells
-                    .get(r)
-                    .map_or(0.0, |&(_, count)| count * block[r * width + i])
-            });
-            let targets = local[i * width..][..width].as_chunks_mut::<BLOCK>().0;
-            for (j, target) in targets[..=i / BLOCK].iter_mut().enumerate() {
-                for (row, factor) in rows.iter().zip(factors) {
-                    for (target, score) in target.iter_mut().zip(&row[j]) {
-                        *target += factor * score;
-                    }
+impl Classes {
+    /// Of the regions in `missing`, which miss the pattern's Q.
+    fn new(
+        pattern: &Pattern,
+        missing: impl Iterator<Item = Mask>,
+        code_of: &[usize],
+        scores: usize,
+    ) -> Classes {
+        const NONE: u16 = u16::MAX;
+        let mut class_of = [NONE; 1 << MAX_SETS];
+        class_of[0] = 0;
+        let mut lost = vec![0];
+        let of = missing
+            .map(|region| {
+                let common = region & pattern.occupied;
+                if class_of[common] == NONE {
+                    class_of[common] = lost.len() as u16;
+                    lost.push(2 * code_of[common] as u16);
                 }
-            }
+                class_of[common]
+            })
+            .collect();
+        Classes {
+            of,
+            width: lost.len().next_multiple_of(BLOCK),
+            lost,
+            scores,
         }
     }
+}
+
+/// Runs of patterns with the same Q.
+fn groups(patterns: &[Pattern], regions: &[Mask]) -> Vec<Group> {
+    let mut start = 0;
+    patterns
+        .chunk_by(|a, b| a.empty == b.empty)
+        .map(|run| {
+            let meets = |region: Mask| region & run[0].empty != 0;
+            let end = start + run.len();
+            let patterns = start..end;
+            start = end;
+            Group {
+                patterns,
+                missing: (0..regions.len() as u16)
+                    .filter(|&i| !meets(regions[usize::from(i)]))
+                    .collect(),
+                meets: regions
+                    .iter()
+                    .map(|&region| f64::from(u8::from(meets(region))))
+                    .collect(),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -541,16 +626,14 @@ mod tests {
             let lam = &lam[..1 << sets];
             let regions: Vec<Mask> = (1..1 << sets).collect();
             let mut model = Model::new(&evidence, &[1.0, 3.0, 2.0], regions.clone());
-            let unit = vec![1.0; regions.len()];
-            let log_likelihood = model.log_likelihood(lam, &vec![0.0; lam.len()], &unit);
+            let log_likelihood = model.log_likelihood(lam, &vec![0.0; lam.len()]);
             let mut expected = 0.0;
             for (q, mass) in evidence.mass.iter().enumerate() {
                 expected -= mass * (1..lam.len()).filter(|t| t & q != 0).map(|t| lam[t]).sum::<f64>();
             }
-            for level in &evidence.levels {
-                for kind in &evidence.kinds[level.kinds.clone()] {
-                    let (p, q) = (usize::from(kind.occupied), usize::from(kind.empty));
-                    expected += f64::from(kind.count) * brute_force(lam, level.rho, p, q).ln();
+            for pattern in &evidence.patterns {
+                for &(rho, count) in &pattern.cells {
+                    expected += count * brute_force(lam, rho, pattern.occupied, pattern.empty).ln();
                 }
             }
             prop_assert!((log_likelihood - expected).abs() < 1e-8 * expected.abs().max(1.0), "{log_likelihood} {expected}");
@@ -564,13 +647,13 @@ mod tests {
             let mut model = Model::new(&evidence, &[1.0; 3], regions.clone());
             let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
             let none = vec![0.0; lam.len()];
-            let log_likelihood = model.log_likelihood(lam, &none, &scale);
+            let log_likelihood = model.log_likelihood(lam, &none);
             let gradient = model.gradient(&scale);
             for (i, &t) in regions.iter().enumerate() {
                 let mut value = |step: f64| {
                     let mut moved = lam.to_vec();
                     moved[t] *= 1.0 + step;
-                    model.log_likelihood(&moved, &none, &scale)
+                    model.log_likelihood(&moved, &none)
                 };
                 let h = 1e-4;
                 let slope = (value(h) - value(-h)) / (2.0 * h);
@@ -587,7 +670,7 @@ mod tests {
             let regions: Vec<Mask> = (1..lam.len()).collect();
             let mut model = Model::new(&evidence, &[2.0, 1.0, 3.0], regions.clone());
             let scale: Vec<f64> = regions.iter().map(|&t| lam[t]).collect();
-            model.log_likelihood(lam, &vec![0.0; lam.len()], &scale);
+            model.log_likelihood(lam, &vec![0.0; lam.len()]);
             let mut information = model.information(&scale);
             let members: Vec<Member> = registers.iter().map(|registers| Member { registers, history: true }).collect();
             let n = regions.len();

@@ -257,7 +257,7 @@ impl Joint {
         let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
         // An empty set has no regions; the others are solved without it.
         let present: Vec<usize> = (0..sketches.len())
-            .filter(|&s| !is_empty(sketches[s]))
+            .filter(|&s| !sketches[s].is_empty())
             .collect();
         let expand = |region: Mask| {
             let bits = present.iter().enumerate();
@@ -358,25 +358,22 @@ impl Joint {
 
     /// How many elements a segment has.
     pub fn estimate(&self, segment: Segment) -> JointEstimate {
-        let mut variance = self.variance(|region| f64::from(u8::from(segment.includes(region))));
         let method = self.method();
-        if method == Method::Ml
-            && self
-                .regions
-                .iter()
-                .any(|&(region, _)| segment.includes(region))
-        {
+        let mut variance = self.variance(|region| f64::from(u8::from(segment.includes(region))));
+        let mut regions = self.regions.iter().map(|&(region, _)| region);
+        if method == Method::Ml && regions.any(|region| segment.includes(region)) {
+            // Any estimate of a whole number may be off by a half.
             variance = variance.max(0.25);
         }
         let within: Vec<Estimate> = (0..self.members.len())
             .filter(|&s| segment.all.contains(s))
             .map(|s| self.members[s])
             .collect();
-        // Where a set is still counted exactly, no part of it is larger.
-        let value = (within.iter().filter(|set| set.method == Method::Exact))
-            .fold(self.value(segment), |value, set| value.min(set.value));
+        let known = within.iter().filter(|set| set.method == Method::Exact);
         JointEstimate {
-            value,
+            value: known
+                .map(|set| set.value)
+                .fold(self.value(segment), f64::min),
             variance,
             method,
             within,
@@ -457,14 +454,6 @@ impl Joint {
                 (y.iter().map(|y| y * y).sum::<f64>() - poisson).max(0.0)
             }
         }
-    }
-}
-
-fn is_empty(sketch: &Sketch) -> bool {
-    match (sketch.tokens(), sketch.dense()) {
-        (Some(tokens), _) => tokens.is_empty(),
-        (_, Some(dense)) => dense.registers().iter().all(|&r| r == 0),
-        (None, None) => true,
     }
 }
 

@@ -189,7 +189,7 @@ fn readmit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &mut V
             .collect();
         let traces: Vec<f64> = left_out.iter().map(|&t| state.trace(t)).collect();
         let mut model = Model::new(evidence, sizes, left_out.clone());
-        model.log_likelihood(&state.lam, &state.floor, &traces);
+        model.log_likelihood(&state.lam, &state.floor);
         let gradient = model.gradient(&traces);
         let before = active.len();
         for ((&t, trace), gradient) in left_out.iter().zip(traces).zip(gradient) {
@@ -217,7 +217,7 @@ fn fit(
     let mut model = Model::new(evidence, sizes, active.to_vec());
     let units = |lam: &[f64]| -> Vec<f64> { active.iter().map(|&t| lam[t]).collect() };
     let mut scale = units(&state.lam);
-    let mut log_likelihood = model.log_likelihood(&state.lam, &state.floor, &scale);
+    let mut log_likelihood = model.log_likelihood(&state.lam, &state.floor);
     let mut gradient = model.gradient(&scale);
     let mut information = model.information(&scale);
     let mut damping = 0.1;
@@ -259,14 +259,14 @@ fn fit(
             state.lam = moved;
             return;
         }
-        scale = units(&moved);
-        let there = model.log_likelihood(&moved, &state.floor, &scale);
+        let there = model.log_likelihood(&moved, &state.floor);
         let gain = there - log_likelihood;
         if gain >= -1e-9 * log_likelihood.abs() {
             state.lam = moved;
             if gain < tolerance.gain {
                 return;
             }
+            scale = units(&state.lam);
             log_likelihood = there;
             gradient = model.gradient(&scale);
             information = model.information(&scale);
@@ -284,7 +284,7 @@ fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) ->
         .collect();
     let scale: Vec<f64> = regions.iter().map(|&t| state.unit(t)).collect();
     let mut model = Model::new(evidence, sizes, regions.clone());
-    model.log_likelihood(&state.lam, &state.floor, &scale);
+    model.log_likelihood(&state.lam, &state.floor);
     let gradient = model.gradient(&scale);
     let mut information = model.information(&scale);
     let mut lam = vec![0.0; state.lam.len()];
