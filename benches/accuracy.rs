@@ -121,7 +121,7 @@ fn trial(p: Precision, grid: &[u64], mut hash_of: impl FnMut(u64) -> u64) -> Tri
             let part = i as usize % PARTS;
             parts[part].add_hash(hash);
             // A quarter of each part is also in the next one.
-            if i as usize / PARTS % 4 == 0 {
+            if (i as usize / PARTS).is_multiple_of(4) {
                 parts[(part + 1) % PARTS].add_hash(hash);
             }
         }
@@ -266,8 +266,7 @@ impl Run {
         there.map(move |answers| answers[way as usize])
     }
 
-    /// Whether all trials counted this point by the estimator of dense sketches. A union of sparse
-    /// parts that has just become dense is still counted from its tokens.
+    /// Whether all trials counted this point by the estimator of dense sketches, not by tokens.
     fn dense(&self, point: usize, way: Way) -> bool {
         self.answers(point, way).all(|a| a.method == way.method())
     }
@@ -675,10 +674,10 @@ mod plot {
             let centre = (LEFT + RIGHT) / 2.0;
             plot.text(LEFT, 24.0, "start", 15, title);
             plot.text(centre, BOTTOM + 40.0, "middle", 12, plot.x.name);
-            let _ = write!(
+            let _ = writeln!(
                 plot.body,
                 "<text x=\"18\" y=\"{middle}\" font-size=\"12\" text-anchor=\"middle\" \
-                 transform=\"rotate(-90 18 {middle})\">{}</text>\n",
+                 transform=\"rotate(-90 18 {middle})\">{}</text>",
                 plot.y.name
             );
             for (value, label) in plot.x.ticks.clone() {
@@ -702,16 +701,16 @@ mod plot {
         }
 
         fn text(&mut self, x: f64, y: f64, anchor: &str, size: u32, text: &str) {
-            let _ = write!(
+            let _ = writeln!(
                 self.body,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\">{text}</text>\n"
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" text-anchor=\"{anchor}\">{text}</text>"
             );
         }
 
         fn grid_line(&mut self, a: (f64, f64), b: (f64, f64)) {
-            let _ = write!(
+            let _ = writeln!(
                 self.body,
-                "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"#ddd\"/>\n",
+                "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"#ddd\"/>",
                 a.0, a.1, b.0, b.1
             );
         }
@@ -728,13 +727,13 @@ mod plot {
 
         pub fn line(&mut self, points: &[(f64, f64)], style: &str) {
             let path = self.path(points.iter().copied());
-            let _ = write!(self.body, "<path d=\"{path}\" fill=\"none\" {style}/>\n");
+            let _ = writeln!(self.body, "<path d=\"{path}\" fill=\"none\" {style}/>");
         }
 
         /// The area between two lines over the same x.
         pub fn area(&mut self, low: &[(f64, f64)], high: &[(f64, f64)], style: &str) {
             let path = self.path(low.iter().chain(high.iter().rev()).copied());
-            let _ = write!(self.body, "<path d=\"{path}Z\" stroke=\"none\" {style}/>\n");
+            let _ = writeln!(self.body, "<path d=\"{path}Z\" stroke=\"none\" {style}/>");
         }
 
         pub fn legend(&mut self, style: &str, name: &str) {

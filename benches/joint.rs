@@ -474,13 +474,13 @@ struct FunnelCase {
 
 const FUNNEL_14: FunnelCase = FunnelCase {
     p: 14,
-    limits: [0.62, 0.82, 1.75, 3.2, 5.2],
-    conversion_limits: Some([0.82, 1.7, 2.8, 4.1]),
+    limits: [0.62, 0.93, 1.75, 3.2, 5.2],
+    conversion_limits: Some([0.93, 1.7, 2.8, 4.1]),
 };
 
 const FUNNEL_13: FunnelCase = FunnelCase {
     p: 13,
-    limits: [0.9, 1.2, 2.5, 4.6, 7.4],
+    limits: [0.9, 1.3, 2.5, 4.6, 7.4],
     conversion_limits: None,
 };
 

@@ -14,7 +14,7 @@ import math
 import pytest
 
 import setcommands
-from helpers import ARITY, OURS, WRONG_TYPE, add, digest, elements, estimate, info, refused
+from helpers import ARITY, OURS, WRONG_TYPE, digest, elements, estimate, info, refused
 from resp import ReplyError
 from setcommands import ask, assert_exact, foreign_payload, holds, put, raw
 from servers import wait_for

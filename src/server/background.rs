@@ -113,9 +113,9 @@ fn finish(job: Job) {
         let outcome = guarded(Err(CommandError::Internal), work);
         api!(RedisModule_BlockedClientMeasureTimeEnd(client.0));
         let outcome = Box::into_raw(Box::new(outcome));
+        WAITING.fetch_sub(1, Ordering::Relaxed);
         api!(RedisModule_UnblockClient(client.0, outcome.cast()));
     }
-    WAITING.fetch_sub(1, Ordering::Relaxed);
 }
 
 unsafe extern "C" fn send_outcome(

@@ -74,7 +74,7 @@ mod tests {
         let line = error.line().unwrap();
         assert_eq!(
             line.to_str().unwrap(),
-            "ERR HLL: unknown option 'a??+OK????', give none"
+            "ERR HLL: unknown option 'a??+OK???', give none"
         );
     }
 

@@ -244,20 +244,26 @@ impl Sketch {
         // The same one twice is the same one.
         sketches.sort_unstable_by_key(|sketch| std::ptr::from_ref(*sketch));
         sketches.dedup_by(|a, b| std::ptr::eq(*a, *b));
-        let Some(&any) = sketches.first() else {
+        let Some(&finest) = sketches.iter().max_by_key(|sketch| sketch.precision) else {
             return Ok(None);
         };
         for other in &sketches {
-            any.check_hash(other)?;
+            finest.check_hash(other)?;
         }
         sketches.retain(|sketch| !sketch.is_empty());
         let dense = sketches.iter().filter(|sketch| !sketch.is_sparse());
         let start = dense
             .min_by_key(|sketch| sketch.precision)
             .or_else(|| sketches.iter().max_by_key(|sketch| sketch.precision));
-        let &start = start.unwrap_or(&any);
+        let Some(&start) = start else {
+            let nothing = Sketch::new(finest.precision, finest.hash);
+            return Ok(Some(Cow::Owned(nothing)));
+        };
         let mut union = Cow::Borrowed(start);
-        for other in sketches.iter().filter(|other| !std::ptr::eq(**other, start)) {
+        for other in sketches
+            .iter()
+            .filter(|other| !std::ptr::eq(**other, start))
+        {
             union.to_mut().absorb(other);
         }
         if let Cow::Owned(Sketch {

@@ -148,7 +148,7 @@ fn allocation_class(bytes: usize) -> usize {
     let step = if bytes <= 128 {
         16
     } else {
-        (bytes - 1).next_power_of_two() / 8
+        bytes.next_power_of_two() / 8
     };
     bytes.next_multiple_of(step)
 }

@@ -618,6 +618,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
         /// Also the logarithm of the likelihood, term by term.
         #[test]
         fn the_recursion_is_the_sum_over_all_cases(registers in three_sets(), lam in some_lam()) {

@@ -32,12 +32,17 @@ const WANTED: f64 = 0.05;
 /// what registers tell, except of regions they tell nothing of.
 const PRIOR: f64 = 1e-3;
 
+/// A region that wants to be smaller and has fewer elements than this many standard deviations is empty:
+/// the search stops short of it, so that it has to be said.
+const NOTHING: f64 = 0.02;
+
 /// Up to this many sets the variances take all regions into account, above it only those that were
 /// not left out: 31 unknowns are free, 255 are not.
 const ALL_REGIONS: usize = 5;
 
-/// Bounds the work on registers that no set ever made; real ones take 4 to 20 rounds.
-const MAX_ROUNDS: usize = 60;
+/// Rounds one solution may take. Real registers take 5 for two sets, 20 for five and 45 for eight; it is
+/// those that no set ever made which need a bound.
+const MAX_ROUNDS: usize = 100;
 
 /// A region grows by this factor in one round at most, and shrinks to this one.
 const GROWTH: f64 = 4.5;
@@ -84,6 +89,7 @@ struct State {
     floor: Vec<f64>,
     /// The smallest set of each region.
     room: Vec<f64>,
+    rounds_left: usize,
 }
 
 impl State {
@@ -100,6 +106,7 @@ impl State {
             lam: floor.clone(),
             floor,
             room,
+            rounds_left: MAX_ROUNDS,
         }
     }
 
@@ -152,6 +159,7 @@ pub(super) fn solve(cells: Cells, sizes: &[f64]) -> Solution {
 /// Splits every region by one more set.
 fn grow(state: &mut State, active: &mut Vec<Mask>, sizes: &[f64]) {
     let before = std::mem::replace(state, State::new(sizes));
+    state.rounds_left = before.rounds_left;
     let new = 1 << (sizes.len() - 1);
     let size = sizes[sizes.len() - 1];
     let inside = (size / before.union()).min(0.9) / 2.0;
@@ -221,7 +229,8 @@ fn fit(
     let mut gradient = model.gradient(&scale);
     let mut information = model.information(&scale);
     let mut damping = 0.1;
-    for _ in 0..MAX_ROUNDS {
+    while state.rounds_left > 0 {
+        state.rounds_left -= 1;
         // A region on its floor that wants to be lower stays there.
         let free: Vec<usize> = (0..active.len())
             .filter(|&i| state.lam[active[i]] > state.floor[active[i]] || gradient[i] > 0.0)
@@ -290,8 +299,10 @@ fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) ->
     let mut lam = vec![0.0; state.lam.len()];
     for (i, &t) in regions.iter().enumerate() {
         *information.at(i, i) += PRIOR;
-        let deviations = state.lam[t] / scale[i] * information.diagonal(i).sqrt();
-        if deviations > 1e-2 || gradient[i] > 0.0 {
+        let deviation = scale[i] / information.diagonal(i).sqrt();
+        // No estimate of a whole number is better than to a half.
+        let nothing = NOTHING * deviation.max(0.5);
+        if state.lam[t] > nothing || gradient[i] > 0.0 {
             lam[t] = state.lam[t];
         }
     }

@@ -438,12 +438,3 @@ fn a_small_set_keeps_its_size_beside_a_huge_one() {
     let both = joint.union(sets(&[1]));
     assert!((both.value - 100.0).abs() < 10.0, "{}", both.value);
 }
-#[test]
-fn zz() {
-    for s in [added(4, 0..3), dense(4, &[0..100]), dense(4, &[0..100_000]), dense(10, &[0..100]), dense(14, &[0..100]), dense(10, &[0..100000]),dense(14, &[0..100000])] {
-        for k in 2..=6 {
-            let joint = solve(&vec![s.clone(); k]);
-            println!("k {k}: {:?}", joint.regions.iter().map(|&(t, x)| format!("{t:b} {x:.2e}")).collect::<Vec<_>>());
-        }
-    }
-}
