@@ -447,7 +447,7 @@ def test_more_than_256_long_answers_at_a_time_are_refused(server):
 
     waiting, refused_ones, accepted = while_working(server, fill)
     assert waiting == MOST_WAITING
-    assert [other.read().text for other in refused_ones] == ["ERR HLL: 256 long answers are being worked on, try again later"] * 5
+    assert [other.read().text for other in refused_ones] == ["ERR HLL: 256 long answers or 256 MiB of copies for them are being worked on, try again later"] * 5
     answers = [other.read() for other in accepted]
     wait_for("no client to be blocked", lambda: blocked(server) == 0)
     expected = c(*call)

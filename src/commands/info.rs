@@ -7,7 +7,7 @@ use crate::server::error::CommandError;
 use crate::server::reply::Reply;
 use crate::server::{settings, sketch_type};
 use crate::sketch::token::Token;
-use crate::storage;
+use crate::storage::{self, Compression};
 
 /// See the head of this file.
 pub struct Info;
@@ -37,6 +37,12 @@ impl Command for Info {
         let stored = storage::encode(sketch, settings::rdb_compression()).len();
         let (encoding, compression, content) = match sketch.tokens() {
             Some(tokens) => ("sparse", "rice", tokens.len() * size_of::<Token>()),
+            // What does not become smaller is stored as it is.
+            None if stored > sketch.precision().registers() => (
+                "dense",
+                Compression::None.name(),
+                sketch.precision().registers(),
+            ),
             None => (
                 "dense",
                 settings::rdb_compression().name(),

@@ -133,7 +133,8 @@ impl<'k> Sets<'k> {
                     .collect(),
                 places: self.places,
             };
-            return call.in_background(move || compute(&copies));
+            let bytes = copies.distinct.iter().map(|copy| copy.memory_bytes()).sum();
+            return call.in_background(bytes, move || compute(&copies));
         }
         compute(&self)
     }

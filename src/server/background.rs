@@ -24,6 +24,8 @@ type Work = Box<dyn FnOnce() -> Outcome + Send>;
 
 struct Job {
     client: Waiting,
+    /// Of the copies that the work holds.
+    bytes: usize,
     work: Work,
 }
 
@@ -36,18 +38,41 @@ unsafe impl Send for Waiting {}
 /// Answers that may be outstanding at a time.
 const MOST_WAITING: usize = 256;
 
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of copies that outstanding answers may hold together; one is let in whatever its size.
+const MOST_BYTES: usize = 256 << 20;
 
-/// Blocks the client and has the work done elsewhere. Where that cannot be, it is done here.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes a place in the queue; false if it is full.
+fn enter(bytes: usize) -> bool {
+    let others = WAITING.fetch_add(1, Ordering::Relaxed);
+    let held = BYTES.fetch_add(bytes, Ordering::Relaxed);
+    let room = others < MOST_WAITING && (others == 0 || held + bytes <= MOST_BYTES);
+    if !room {
+        leave(bytes);
+    }
+    room
+}
+
+/// Gives the place up.
+fn leave(bytes: usize) {
+    BYTES.fetch_sub(bytes, Ordering::Relaxed);
+    WAITING.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Blocks the client and has the work, which holds copies of so many bytes, done elsewhere. Where that
+/// cannot be, it is done here.
 ///
 /// # Safety
 /// `ctx` is the context of a running command whose client may be blocked.
-pub unsafe fn run(ctx: *mut RedisModuleCtx, work: Work) -> Outcome {
+pub unsafe fn run(ctx: *mut RedisModuleCtx, bytes: usize, work: Work) -> Outcome {
     let Some(queue) = queue() else { return work() };
-    if WAITING.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
+    if !enter(bytes) {
         return Err(CommandError::invalid(format_args!(
-            "{MOST_WAITING} long answers are being worked on, try again later"
+            "{MOST_WAITING} long answers or {} MiB of copies for them are being worked on, try again \
+             later",
+            MOST_BYTES >> 20
         )));
     }
     // SAFETY: by the caller; without a timeout there is no timeout callback.
@@ -61,7 +86,11 @@ pub unsafe fn run(ctx: *mut RedisModuleCtx, work: Work) -> Outcome {
         ))
     };
     let client = Waiting(client);
-    match queue.send(Job { client, work }) {
+    match queue.send(Job {
+        client,
+        bytes,
+        work,
+    }) {
         Ok(()) => Ok(Reply::None),
         Err(mpsc::SendError(job)) => {
             // Every worker is gone: answer at once, through the same callbacks.
@@ -105,7 +134,11 @@ fn start_worker(jobs: &'static Mutex<mpsc::Receiver<Job>>) -> bool {
 
 /// Does the work and hands the outcome to the server.
 fn finish(job: Job) {
-    let Job { client, work } = job;
+    let Job {
+        client,
+        bytes,
+        work,
+    } = job;
     // SAFETY: the client is blocked until the last of these calls, all of which any thread may make;
     // the outcome belongs to the server until it calls `free_outcome`.
     unsafe {
@@ -113,7 +146,7 @@ fn finish(job: Job) {
         let outcome = guarded(Err(CommandError::Internal), work);
         api!(RedisModule_BlockedClientMeasureTimeEnd(client.0));
         let outcome = Box::into_raw(Box::new(outcome));
-        WAITING.fetch_sub(1, Ordering::Relaxed);
+        leave(bytes);
         api!(RedisModule_UnblockClient(client.0, outcome.cast()));
     }
 }

@@ -104,10 +104,15 @@ impl<'a> Call<'a> {
     }
 
     /// Has long work done by another thread; see [`background`]. Only if [`Call::may_wait`].
-    pub fn in_background(&self, work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    /// The work holds copies of so many bytes.
+    pub fn in_background(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> Outcome {
         debug_assert!(self.may_wait());
         // SAFETY: `ctx` is live.
-        unsafe { background::run(self.ctx, Box::new(work)) }
+        unsafe { background::run(self.ctx, bytes, Box::new(work)) }
     }
 
     fn flags(&self) -> u32 {

@@ -156,6 +156,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::unusual_byte_groupings,
+        reason = "grouped as the fields of a register"
+    )]
     fn the_documented_example() {
         let r = insert(0, 1);
         assert_eq!(r, 0b000001_00);

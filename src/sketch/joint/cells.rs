@@ -316,7 +316,6 @@ fn pair_histogram(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::super::register;
     use super::*;
     use crate::sketch::register;
     use proptest::prelude::*;

@@ -190,7 +190,7 @@ pub(super) struct Model<'a> {
     scores: Vec<f64>,
 }
 
-/// G[code] = (G[without] - G[sibling]) - hits[hit] G[sibling].
+/// `G[code] = (G[without] - G[sibling]) - hits[hit] G[sibling]`.
 struct Step {
     without: u16,
     sibling: u16,

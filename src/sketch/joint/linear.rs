@@ -131,9 +131,9 @@ mod tests {
             let factor = a.factor();
             let mut x = b[..n].to_vec();
             factor.solve(&mut x);
-            for i in 0..n {
+            for (i, b) in b.iter().enumerate().take(n) {
                 let product: f64 = (0..n).map(|j| entry(i, j) * x[j]).sum();
-                prop_assert!((product - b[i]).abs() < 1e-9);
+                prop_assert!((product - b).abs() < 1e-9);
             }
             let mut y = b[..n].to_vec();
             factor.forward(&mut y);

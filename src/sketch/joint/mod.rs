@@ -39,10 +39,10 @@
 //! of that is a polynomial in exp(-ρ λ), the same for all cells of a level with the same P and Q, and its
 //! logarithm is summed over all cells:
 //!
-//! * [`cells`] counts the cells by level, P and Q: one walk over the registers.
-//! * [`likelihood`] computes log L, its gradient and its information.
-//! * [`solve`] climbs.
-//! * [`tokens`] is for sketches that are all still sparse: there it is set algebra, and exact.
+//! * `cells.rs` counts the cells by level, P and Q: one walk over the registers.
+//! * `likelihood.rs` computes log L, its gradient and its information.
+//! * `solve.rs` climbs.
+//! * `tokens.rs` is for sketches that are all still sparse: there it is set algebra, and exact.
 //!
 //! A sparse sketch among dense ones is replayed into registers. Sketches of different precision are
 //! folded to the lowest among the dense ones.
@@ -65,9 +65,16 @@
 //! two disjoint sets of 100,000 elements at p = 14 look as if 110 elements were common on average, with an
 //! upper bound of about 700. An intersection without its interval is worth nothing.
 //!
+//! # What it costs
+//!
+//! The walk over the registers takes about 20 µs for each set of 8,192; the search does not depend on their
+//! number. At p = 13 two sets take about 65 µs, three .25 ms, five 1.3 ms, eight 10 ms (.2 s where all 255
+//! regions are occupied). While it lasts, the search takes 40 kB for two sets, .3 MB for five and up to 9 MB
+//! for eight. `cargo bench --bench joint` measures the times and the errors.
+//!
 //! # Sources
 //!
-//! Ertl 2017, "New cardinality estimation algorithms for HyperLogLog sketches", arXiv 1702.01284, section 6,
+//! Ertl 2017, "New cardinality estimation algorithms for HyperLogLog sketches", arXiv 1702.01284,
 //! has the joint likelihood of two classical sketches. Ertl 2023, "UltraLogLog", arXiv 2308.16862, has the
 //! register and the likelihood of one. The step to K sets, by the recursion over P and Q, the growth one set
 //! at a time and the variance are this project's.
