@@ -844,13 +844,19 @@ fn error_plot(runs: &[Run]) -> String {
 
 /// Where 95 of 100 counts lie, at the default precision.
 fn spread_plot(run: &Run) -> String {
-    let ticks = [-2.0, -1.0, 0.0, 1.0, 2.0];
+    let ticks = [
+        (-2.0, "-2"),
+        (-1.0, "-1"),
+        (0.0, "0"),
+        (1.0, "+1"),
+        (2.0, "+2"),
+    ];
     let y = Axis {
         name: "distance from the truth, %",
         scale: Scale::Linear,
         from: -2.5,
         to: 2.5,
-        ticks: ticks.map(|t: f64| (t, format!("{t:+}"))).to_vec(),
+        ticks: ticks.map(|(t, label)| (t, label.to_string())).to_vec(),
     };
     let title = format!("Where 95 of 100 counts lie, p = {}", run.p);
     let mut plot = Plot::new(&title, elements_axis(&run.grid), y);

@@ -19,11 +19,7 @@ impl Command for Accuracy {
             c"Says how sure the count of a sketch is, and which precision would halve its error.",
         complexity: c"O(1) for a sketch that was only added to, otherwise O(M) with M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Read)],
         args: &[ArgSpec::key(c"key", 0), ArgSpec::CONFIDENCE],
     };
 

@@ -16,11 +16,7 @@ impl Command for Add {
         summary: c"Adds elements to a sketch, creating the key where it is missing.",
         complexity: c"O(1) for each element added.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Insert,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Insert)],
         args: &[
             ArgSpec::key(c"key", 0),
             ArgSpec::string(c"element").multiple(),

@@ -30,11 +30,7 @@ impl Command for Campaign {
         summary: c"Reports reach, click-through rate, conversion rate and costs of a campaign.",
         complexity: c"O(M) with sketches of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::Three,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::Three, KeyUsage::Read)],
         args: &[
             ArgSpec::key(c"impressions", 0),
             ArgSpec::key(c"clicks", 0),

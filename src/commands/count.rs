@@ -18,11 +18,7 @@ impl Command for Count {
         complexity:
             c"O(1) for one key that was only added to, otherwise O(N*M) with N keys of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::ToTheEnd,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::ToTheEnd, KeyUsage::Read)],
         args: &[ArgSpec::key(c"key", 0).multiple()],
     };
 

@@ -21,11 +21,7 @@ impl Command for Create {
         summary: c"Creates an empty sketch of a chosen precision.",
         complexity: c"O(1)",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Insert,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Insert)],
         args: &[
             ArgSpec::key(c"key", 0),
             ArgSpec::one_of(

@@ -18,11 +18,7 @@ impl Command for Estimate {
             c"Counts the distinct elements in the union of sketches and says how sure that is.",
         complexity: c"O(N*M) with N keys of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::Numbered,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::Numbered, KeyUsage::Read)],
         args: &[
             ArgSpec::integer(c"numkeys"),
             ArgSpec::key(c"key", 0).multiple(),

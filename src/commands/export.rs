@@ -21,11 +21,7 @@ impl Command for Export {
         summary: c"Returns a sketch as bytes.",
         complexity: c"O(M) with M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Read)],
         args: &[ArgSpec::key(c"key", 0), super::import::FORMAT.optional()],
     };
 

@@ -22,11 +22,7 @@ impl Command for Funnel {
         summary: c"Counts who did each step and every one before it, with conversion rates.",
         complexity: c"O(N*M+3^N) with N steps of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::Numbered,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::Numbered, KeyUsage::Read)],
         args: &[
             ArgSpec::integer(c"numkeys"),
             ArgSpec::key(c"step", 0).multiple(),

@@ -37,11 +37,7 @@ impl Command for Import {
         summary: c"Makes a sketch from bytes, or merges them into one.",
         complexity: c"O(M) with M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Update,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Update)],
         args: &[
             ArgSpec::key(c"key", 0),
             FORMAT,

@@ -20,11 +20,7 @@ impl Command for Info {
         summary: c"Describes a sketch: precision, form, estimator, error, memory and stored size.",
         complexity: c"O(M) with M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::One,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Read)],
         args: &[ArgSpec::key(c"key", 0)],
     };
 

@@ -19,11 +19,7 @@ impl Command for Intersect {
         summary: c"Counts the elements that sketches have in common and says how sure that is.",
         complexity: c"O(N*M+3^N) with N keys of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::Numbered,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::Numbered, KeyUsage::Read)],
         args: &[
             ArgSpec::integer(c"numkeys"),
             ArgSpec::key(c"key", 0).multiple(),

@@ -20,16 +20,8 @@ impl Command for Merge {
         complexity: c"O(N*M) with N keys of M registers.",
         since: c"0.1.0",
         keys: &[
-            Keys {
-                at: 1,
-                count: KeyCount::One,
-                usage: KeyUsage::Update,
-            },
-            Keys {
-                at: 2,
-                count: KeyCount::ToTheEnd,
-                usage: KeyUsage::Read,
-            },
+            Keys::new(1, KeyCount::One, KeyUsage::Update),
+            Keys::new(2, KeyCount::ToTheEnd, KeyUsage::Read),
         ],
         args: &[
             ArgSpec::key(c"destkey", 0),

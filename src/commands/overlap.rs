@@ -21,11 +21,7 @@ impl Command for Overlap {
         summary: c"Counts what every pair of sketches has in common.",
         complexity: c"O(N^2*M) with N keys of M registers.",
         since: c"0.1.0",
-        keys: &[Keys {
-            at: 1,
-            count: KeyCount::Numbered,
-            usage: KeyUsage::Read,
-        }],
+        keys: &[Keys::new(1, KeyCount::Numbered, KeyUsage::Read)],
         args: &[
             ArgSpec::integer(c"numkeys"),
             ArgSpec::key(c"key", 0).multiple(),

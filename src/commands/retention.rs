@@ -56,34 +56,12 @@ impl Command for Retention {
         complexity: c"O(C*P*M) with C cohorts and P periods of M registers.",
         since: c"0.1.0",
         keys: &[
-            Keys {
-                at: 1,
-                count: KeyCount::BehindWord(c"COHORTS"),
-                usage: KeyUsage::Read,
-            },
-            Keys {
-                at: 1,
-                count: KeyCount::BehindWord(c"PERIODS"),
-                usage: KeyUsage::Read,
-            },
+            Keys::new(1, KeyCount::BehindWord(c"COHORTS"), KeyUsage::Read),
+            Keys::new(1, KeyCount::BehindWord(c"PERIODS"), KeyUsage::Read),
         ],
         args: &[
-            ArgSpec::block(
-                c"cohorts",
-                &[
-                    ArgSpec::integer(c"numkeys"),
-                    ArgSpec::key(c"key", 0).multiple(),
-                ],
-            )
-            .behind(c"COHORTS"),
-            ArgSpec::block(
-                c"periods",
-                &[
-                    ArgSpec::integer(c"numkeys"),
-                    ArgSpec::key(c"key", 1).multiple(),
-                ],
-            )
-            .behind(c"PERIODS"),
+            ArgSpec::keys_behind(c"COHORTS", c"cohorts", &ArgSpec::numbered_keys(0)),
+            ArgSpec::keys_behind(c"PERIODS", c"periods", &ArgSpec::numbered_keys(1)),
             ArgSpec::CONFIDENCE,
         ],
     };

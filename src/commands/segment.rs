@@ -23,11 +23,7 @@ pub struct Segment;
 const OPTIONS: [&str; 4] = ["ALL", "ANY", "NONE", "CONFIDENCE"];
 
 const fn behind(word: &'static std::ffi::CStr) -> Keys {
-    Keys {
-        at: 1,
-        count: KeyCount::BehindWord(word),
-        usage: KeyUsage::Read,
-    }
+    Keys::new(1, KeyCount::BehindWord(word), KeyUsage::Read)
 }
 
 #[derive(Default)]
@@ -59,38 +55,15 @@ impl Command for Segment {
         name: c"HLL.SEGMENT",
         arity: -4,
         access: Access::Read,
-        summary: c"Counts the elements in all of some sketches, any of others and none of the rest.",
-        complexity: c"O(N*M+3^K) with N keys of M registers, K being the ALL keys and one for ANY and NONE each.",
+        summary:
+            c"Counts the elements in all of some sketches, any of others and none of the rest.",
+        complexity: c"O(N*M+3^K) with N keys of M registers that make K sets.",
         since: c"0.1.0",
         keys: &[behind(c"ALL"), behind(c"ANY"), behind(c"NONE")],
         args: &[
-            ArgSpec::block(
-                c"all",
-                &[
-                    ArgSpec::integer(c"numkeys"),
-                    ArgSpec::key(c"key", 0).multiple(),
-                ],
-            )
-            .behind(c"ALL")
-            .optional(),
-            ArgSpec::block(
-                c"any",
-                &[
-                    ArgSpec::integer(c"numkeys"),
-                    ArgSpec::key(c"key", 1).multiple(),
-                ],
-            )
-            .behind(c"ANY")
-            .optional(),
-            ArgSpec::block(
-                c"none",
-                &[
-                    ArgSpec::integer(c"numkeys"),
-                    ArgSpec::key(c"key", 2).multiple(),
-                ],
-            )
-            .behind(c"NONE")
-            .optional(),
+            ArgSpec::keys_behind(c"ALL", c"all", &ArgSpec::numbered_keys(0)).optional(),
+            ArgSpec::keys_behind(c"ANY", c"any", &ArgSpec::numbered_keys(1)).optional(),
+            ArgSpec::keys_behind(c"NONE", c"none", &ArgSpec::numbered_keys(2)).optional(),
             ArgSpec::CONFIDENCE,
         ],
     };

@@ -85,12 +85,9 @@ pub struct Spec {
 
 /// Some keys among the arguments: where, and what happens to them.
 pub struct Keys {
-    /// Position of the first one, or of the number of keys; the command's name is 0.
-    pub at: c_int,
-    /// How many.
-    pub count: KeyCount,
-    /// What happens to them.
-    pub usage: KeyUsage,
+    at: c_int,
+    count: KeyCount,
+    usage: KeyUsage,
 }
 
 /// How many keys stand at a place.
@@ -143,6 +140,11 @@ impl KeyUsage {
 }
 
 impl Keys {
+    /// `at`: the position of the first one, or of the number of keys; the command's name is 0.
+    pub const fn new(at: c_int, count: KeyCount, usage: KeyUsage) -> Keys {
+        Keys { at, count, usage }
+    }
+
     fn to_raw(&self) -> RedisModuleCommandKeySpec {
         let range = |spec: &mut RedisModuleCommandKeySpec, last| {
             spec.fk.range.lastkey = last;
@@ -241,9 +243,21 @@ impl ArgSpec {
         Self::new(name, ArgKind::OneOf(choices))
     }
 
-    /// All of these.
-    pub const fn block(name: &'static CStr, parts: &'static [ArgSpec]) -> ArgSpec {
-        Self::new(name, ArgKind::Block(parts))
+    /// `WORD numkeys key [key ...]`, of which `parts` is what follows the word.
+    pub const fn keys_behind(
+        word: &'static CStr,
+        name: &'static CStr,
+        parts: &'static [ArgSpec; 2],
+    ) -> ArgSpec {
+        Self::new(name, ArgKind::Block(parts)).behind(word)
+    }
+
+    /// `numkeys key [key ...]`, the keys described by the key specification of that number.
+    pub const fn numbered_keys(spec: c_int) -> [ArgSpec; 2] {
+        [
+            ArgSpec::integer(c"numkeys"),
+            ArgSpec::key(c"key", spec).multiple(),
+        ]
     }
 
     /// Behind this word.
