@@ -18,11 +18,12 @@
 //! Trials are independent, but the points of one stream are not, so every standard error of a
 //! figure over several points is computed from the trials' means.
 
+mod page;
+
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use redis_hll::sketch::{Estimate, HashFamily, Method, Precision, Sketch};
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -977,22 +978,8 @@ fn options() -> Result<Options, String> {
 const BEGIN: &str = "<!-- measured: begin; written by benches/accuracy.rs -->\n";
 const END: &str = "<!-- measured: end -->\n";
 
-/// Replaces what stands between the markers of the page.
-fn rewrite(page: &Path, measured: &str) -> Result<(), String> {
-    let describe = |e: std::io::Error| format!("{}: {e}", page.display());
-    let text = std::fs::read_to_string(page).map_err(describe)?;
-    let place = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let Some((before, after)) = place else {
-        return Err(format!("{}: the markers are missing", page.display()));
-    };
-    std::fs::write(page, format!("{before}{BEGIN}{measured}{END}{after}")).map_err(describe)
-}
-
 fn publish(runs: &[Run], measured: &str) -> Result<(), String> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let docs = page::docs();
     let folder = docs.join("accuracy");
     let at_default = runs.iter().find(|run| run.p == Precision::DEFAULT);
     let at_default = at_default.expect("the default precision is measured");
@@ -1007,7 +994,7 @@ fn publish(runs: &[Run], measured: &str) -> Result<(), String> {
     for (name, content) in files {
         std::fs::write(folder.join(name), content).map_err(|e| format!("{name}: {e}"))?;
     }
-    rewrite(&docs.join("accuracy.md"), measured)
+    page::rewrite(&docs.join("accuracy.md"), BEGIN, END, measured)
 }
 
 fn run(options: &Options) -> Result<Vec<Line>, String> {

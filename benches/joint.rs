@@ -19,13 +19,14 @@
 //! * **each step alone**: conversion as the quotient of two steps' own counts, which counts those
 //!   who skipped the earlier steps. Not judged.
 
+mod page;
+
 use datasketches::theta::{ThetaIntersection, ThetaSketch, ThetaSketchBuilder};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use redis_hll::sketch::joint::{Joint, Segment, SetMask};
 use redis_hll::sketch::register::HISTORY;
 use redis_hll::sketch::{Dense, HashFamily, Precision, Sketch};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -745,21 +746,12 @@ const END: &str = "<!-- several sets: end -->\n";
 
 /// Writes what was printed into the page, and the plot beside it.
 fn publish(lines: &[Line]) -> Result<(), String> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let docs = page::docs();
     let plot = docs.join("accuracy").join("funnel.svg");
     std::fs::write(&plot, funnel_plot(lines)).map_err(|e| format!("{}: {e}", plot.display()))?;
-    let page = docs.join("accuracy.md");
-    let describe = |e: std::io::Error| format!("{}: {e}", page.display());
-    let text = std::fs::read_to_string(&page).map_err(describe)?;
-    let place = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let (before, after) = place.ok_or(format!("{}: the markers are missing", page.display()))?;
     let printed = PRINTED.lock().expect("nobody panics while printing");
-    let printed = printed.trim();
-    let new = format!("{before}{BEGIN}```text\n{printed}\n```\n{END}{after}");
-    std::fs::write(&page, new).map_err(describe)
+    let measured = format!("```text\n{}\n```\n", printed.trim());
+    page::rewrite(&docs.join("accuracy.md"), BEGIN, END, &measured)
 }
 
 /// The error of each step by method, on a logarithmic scale from 0.3 to 30 %.

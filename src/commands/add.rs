@@ -39,10 +39,7 @@ impl Command for Add {
         for element in elements {
             sketch.add(element.bytes());
         }
-        let propagation = Propagation::value_of(&sketch);
-        key.put(sketch);
-        drop(key);
-        call.changed(name, c"hll.add", propagation);
+        call.create(name, key, sketch, c"hll.add");
         Ok(Reply::Integer(1))
     }
 }

@@ -1,12 +1,12 @@
 //! `HLL.CREATE key [PRECISION p | ERROR e] [HASH XXH3]`: an empty sketch where there was no key.
 
-use super::check_memory;
-use crate::server::call::{Call, Propagation};
+use super::new_sketch;
+use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
 use crate::server::settings;
-use crate::sketch::{Precision, Sketch};
+use crate::sketch::Precision;
 
 /// See the head of this file.
 pub struct Create;
@@ -68,18 +68,14 @@ impl Command for Create {
         }
         .unwrap_or_else(settings::default_precision);
 
-        let mut key = call.write(name);
+        let key = call.write(name);
         if key.exists() {
             return Err(CommandError::invalid(
                 "the key is there already, delete it first or choose another one",
             ));
         }
-        check_memory(call, precision)?;
-        let sketch = Sketch::new(precision, settings::default_hash());
-        let propagation = Propagation::value_of(&sketch);
-        key.put(sketch);
-        drop(key);
-        call.changed(name, c"hll.create", propagation);
+        let sketch = new_sketch(call, precision)?;
+        call.create(name, key, sketch, c"hll.create");
         Ok(Reply::Ok)
     }
 }

@@ -3,7 +3,7 @@
 //! An intersection funnel: a sketch knows who did a step, not when, so the order of events is not part
 //! of the question. docs/funnels.md says what that means for the numbers.
 
-use super::sets::Sets;
+use super::sets::{Sets, labels};
 use super::{Labelled, between};
 use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
@@ -36,7 +36,7 @@ impl Command for Funnel {
         let confidence = call.args.confidence()?;
         let keys = call.read_all(names.iter().copied());
         let sets = Sets::of_keys(&names, &keys)?;
-        let labels: Vec<Vec<u8>> = names.iter().map(|name| name.bytes().to_vec()).collect();
+        let labels = labels(&names);
         sets.answer(call, 1, labels.len(), move |sets| {
             let solution = sets.solve_all()?;
             let joint = &solution.joint;
@@ -54,7 +54,7 @@ impl Command for Funnel {
                     conversion,
                     confidence,
                 );
-                reply.field("overall", overall.map(|rate| rate.value));
+                reply.share("overall", overall);
                 reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
                 Reply::from(reply)
             };

@@ -28,11 +28,15 @@ use crate::sketch::joint::Rate;
 use crate::sketch::{Estimate, Precision, Sketch};
 use std::ops::RangeInclusive;
 
-/// The empty sketch that a command makes where the client did not ask for a precision or a hash.
-fn default_sketch(call: &Call) -> Result<Sketch, CommandError> {
-    let precision = settings::default_precision();
+/// The empty sketch that a command makes for a new key.
+fn new_sketch(call: &Call, precision: Precision) -> Result<Sketch, CommandError> {
     check_memory(call, precision)?;
     Ok(Sketch::new(precision, settings::default_hash()))
+}
+
+/// The same where the client did not ask for a precision.
+fn default_sketch(call: &Call) -> Result<Sketch, CommandError> {
+    new_sketch(call, settings::default_precision())
 }
 
 /// Refuses a precision whose sketches may outgrow `hll.max-memory-per-key`. Asked before a sketch
@@ -110,10 +114,15 @@ impl Labelled {
         self.number("upper", interval.1);
     }
 
+    /// A rate; null where it is of nothing.
+    fn share(&mut self, name: &'static str, rate: Option<Rate>) {
+        self.field(name, rate.map(|rate| rate.value));
+    }
+
     /// A rate and its interval; nulls where the rate is of nothing.
     fn rate(&mut self, names: [&'static str; 3], rate: Option<Rate>, confidence: f64) {
         let interval = rate.map(|rate| rate.interval(confidence));
-        self.field(names[0], rate.map(|rate| rate.value));
+        self.share(names[0], rate);
         self.field(names[1], interval.map(|interval| interval.0));
         self.field(names[2], interval.map(|interval| interval.1));
     }

@@ -1,6 +1,6 @@
 //! `HLL.OVERLAP numkeys key [key ...] [CONFIDENCE c]`: what every two of some sets have in common.
 
-use super::sets::Sets;
+use super::sets::{Sets, labels};
 use super::{Labelled, between};
 use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
@@ -35,34 +35,25 @@ impl Command for Overlap {
         let confidence = call.args.confidence()?;
         let keys = call.read_all(names.iter().copied());
         let sets = Sets::of_keys(&names, &keys)?;
-        let labels: Vec<Vec<u8>> = names.iter().map(|name| name.bytes().to_vec()).collect();
+        let labels = labels(&names);
         let pairs = labels.len() * (labels.len() - 1) / 2;
         sets.answer(call, pairs, 2, move |sets| {
-            let mut rows = Vec::with_capacity(pairs);
-            for second in 1..labels.len() {
-                for first in 0..second {
-                    rows.push((first, second));
-                }
-            }
-            rows.sort_unstable();
+            let n = labels.len();
+            let rows = (0..n).flat_map(|first| (first + 1..n).map(move |second| (first, second)));
             let row = |(first, second): (usize, usize)| {
                 let solution = sets.solve(&[first, second])?;
                 let (a, b) = (solution.place(0), solution.place(1));
                 let common = solution.joint.intersection(solution.sets([0, 1]));
-                let value = |rate: Option<crate::sketch::joint::Rate>| rate.map(|rate| rate.value);
                 let mut reply = Labelled::new();
                 reply.field("first", labels[first].clone());
                 reply.field("second", labels[second].clone());
                 reply.estimate("estimate", common.value, common.interval(confidence));
-                reply.field("jaccard", value(solution.joint.jaccard(a, b)));
-                reply.field("first_in_second", value(solution.joint.containment(a, b)));
-                reply.field("second_in_first", value(solution.joint.containment(b, a)));
+                reply.share("jaccard", solution.joint.jaccard(a, b));
+                reply.share("first_in_second", solution.joint.containment(a, b));
+                reply.share("second_in_first", solution.joint.containment(b, a));
                 Ok(reply.into())
             };
-            rows.into_iter()
-                .map(row)
-                .collect::<Result<_, _>>()
-                .map(Reply::Array)
+            rows.map(row).collect::<Result<_, _>>().map(Reply::Array)
         })
     }
 }

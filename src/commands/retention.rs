@@ -1,7 +1,7 @@
 //! `HLL.RETENTION COHORTS numkeys key ... PERIODS numkeys key ... [CONFIDENCE c]`: how many of each
 //! cohort were there in each period.
 
-use super::sets::Sets;
+use super::sets::{Sets, labels};
 use super::{Labelled, between};
 use crate::server::args::{Arg, Args, DEFAULT_CONFIDENCE};
 use crate::server::call::Call;
@@ -80,7 +80,7 @@ impl Command for Retention {
         let names = [query.cohorts, query.periods].concat();
         let keys = call.read_all(names.iter().copied());
         let sets = Sets::of_keys(&names, &keys)?;
-        let labels: Vec<Vec<u8>> = names.iter().map(|name| name.bytes().to_vec()).collect();
+        let labels = labels(&names);
         let solutions = cohorts * (labels.len() - cohorts);
         sets.answer(call, solutions, 2, move |sets| {
             let cell = |cohort: usize, period: usize| {
@@ -91,7 +91,7 @@ impl Command for Retention {
                 let mut reply = Labelled::new();
                 reply.field("period", labels[period].clone());
                 reply.estimate("users", users.value, users.interval(confidence));
-                reply.field("rate", rate.map(|rate| rate.value));
+                reply.share("rate", rate);
                 Ok::<_, CommandError>(Reply::from(reply))
             };
             let row = |cohort: usize| {

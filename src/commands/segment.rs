@@ -113,7 +113,7 @@ impl Command for Segment {
             reply.estimate("estimate", found.value, found.interval(confidence));
             reply.number("confidence", confidence);
             reply.number("base", joint.estimate(base).value);
-            reply.field("share", joint.ratio(segment, base).map(|rate| rate.value));
+            reply.share("share", joint.ratio(segment, base));
             Ok(reply.into())
         })
     }

@@ -151,6 +151,11 @@ impl<'k> Sets<'k> {
     }
 }
 
+/// The names of keys as the reply has them, to be kept until it is made.
+pub fn labels(names: &[Arg]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.bytes().to_vec()).collect()
+}
+
 /// Answers expected to take longer than this leave the server's thread, in microseconds.
 const LONG: f64 = 5_000.0;
 

@@ -3,7 +3,7 @@
 use super::args::{Arg, Args};
 use super::background::Outcome;
 use super::key::{ReadKey, WriteKey};
-use super::{background, log, settings};
+use super::{background, context_flags, log, settings};
 use crate::sketch::Sketch;
 use crate::storage;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
@@ -117,7 +117,15 @@ impl<'a> Call<'a> {
 
     fn flags(&self) -> u32 {
         // SAFETY: `ctx` is live.
-        unsafe { api!(RedisModule_GetContextFlags(self.ctx)) as u32 }
+        unsafe { context_flags(self.ctx) }
+    }
+
+    /// Puts a sketch under a missing key and announces it as the bytes it has here.
+    pub fn create(&self, name: Arg<'a>, mut key: WriteKey, sketch: Sketch, event: &CStr) {
+        let propagation = Propagation::value_of(&sketch);
+        key.put(sketch);
+        drop(key);
+        self.changed(name, event, propagation);
     }
 
     /// Announces that this command changed `key`: to replicas and the append-only file, to clients

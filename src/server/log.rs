@@ -1,6 +1,7 @@
 //! Lines in the server's log. The text is passed as an argument of a fixed "%s", never as the
 //! format, and stripped of NUL.
 
+use super::context_flags;
 use redis_module::raw::{self, RedisModuleIO};
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -55,7 +56,7 @@ pub unsafe fn log_io_error(io: *mut RedisModuleIO, text: &str) {
     let text = c_text(text);
     // SAFETY: by the caller, and a null context is allowed; both strings end in NUL and outlive the call.
     unsafe {
-        let flags = api!(RedisModule_GetContextFlags(ptr::null_mut())) as u32;
+        let flags = context_flags(ptr::null_mut());
         let level = if flags & raw::REDISMODULE_CTX_FLAGS_LOADING != 0 {
             Level::Warning
         } else {

@@ -20,6 +20,18 @@ macro_rules! api {
     };
 }
 
+use redis_module::raw::RedisModuleCtx;
+
+/// What the server is doing: REDISMODULE_CTX_FLAGS_*. Without a context (null) those of the server are
+/// told and those of a client are not.
+///
+/// # Safety
+/// `ctx` is null or a live context.
+unsafe fn context_flags(ctx: *mut RedisModuleCtx) -> u32 {
+    // SAFETY: by the caller.
+    unsafe { api!(RedisModule_GetContextFlags(ctx)) as u32 }
+}
+
 pub mod allocator;
 pub mod args;
 pub mod background;

@@ -116,19 +116,15 @@ pub fn max_memory_per_key() -> Option<usize> {
 /// # Safety
 /// `ctx` is the context of the load function.
 pub unsafe fn register(ctx: *mut RedisModuleCtx, mut args: Args) -> Result<(), CommandError> {
-    const NAMES: [&str; 4] = [
-        "default-precision",
-        "hash-seed",
-        "rdb-compression",
-        "max-memory-per-key",
-    ];
-    while let Some(found) = args.option(&NAMES)? {
+    let text = |name: &'static CStr| name.to_str().unwrap_or_default();
+    let names = ALL.map(|setting| text(setting.name));
+    while let Some(found) = args.option(&names)? {
         let mut value = None;
-        args.option_value(NAMES[found], &mut value, |args| match &ALL[found].kind {
-            Kind::Number { min, max } => args.integer(NAMES[found], *min..=*max),
-            Kind::Choice { .. } => {
-                let choices = Compression::ALL.map(Compression::name);
-                Ok(args.word(NAMES[found], &choices)? as i64)
+        args.option_value(names[found], &mut value, |args| match ALL[found].kind {
+            Kind::Number { min, max } => args.integer(names[found], min..=max),
+            Kind::Choice { names: choices } => {
+                let choices: Vec<&str> = choices.iter().map(|choice| text(choice)).collect();
+                Ok(args.word(names[found], &choices)? as i64)
             }
         })?;
         ALL[found].set(value.unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use super::guard::guarded;
 use super::log::{Level, log, log_io_error};
-use super::settings;
+use super::{context_flags, settings};
 use crate::sketch::{Relocate, Sketch};
 use crate::storage::{self, Compression};
 use redis_module::raw::{
@@ -169,7 +169,7 @@ fn guarded_save(body: impl FnOnce()) {
 
 fn is_child() -> bool {
     // SAFETY: a null context is allowed.
-    let flags = unsafe { api!(RedisModule_GetContextFlags(ptr::null_mut())) } as u32;
+    let flags = unsafe { context_flags(ptr::null_mut()) };
     flags & raw::REDISMODULE_CTX_FLAGS_IS_CHILD != 0
 }
 

@@ -6,7 +6,7 @@ use super::estimate::{Estimate, Hip, Occupancy};
 use super::kernels;
 use super::precision::Precision;
 use super::register::{self, HISTORY, Register};
-use super::token::{self, Token};
+use super::token::{self, Token, TokenSet};
 use std::borrow::Cow;
 
 /// Why a string of bytes is not the registers of a sketch.
@@ -43,14 +43,13 @@ pub struct Dense {
 impl Dense {
     /// The registers of a sparse sketch's tokens, with the martingale estimate starting from
     /// their count. `tokens` must not be empty.
-    pub fn from_tokens(tokens: &[Token], precision: Precision) -> Dense {
+    pub fn from_tokens(tokens: &TokenSet, precision: Precision) -> Dense {
         let mut dense = Dense {
-            registers: vec![0; precision.registers()],
+            registers: tokens.registers(precision),
             precision,
             memory: Memory::Merged,
         };
-        dense.replay(tokens);
-        let start = Estimate::from_tokens(tokens.len());
+        let start = tokens.estimate();
         dense.resume(Hip {
             value: start.value,
             variance: start.variance,
@@ -164,17 +163,13 @@ impl Dense {
     pub fn merge_tokens(&mut self, tokens: &[Token]) -> bool {
         let memory = self.memory;
         self.end_running_estimate();
-        let changed = self.replay(tokens);
+        let changed = tokens.iter().fold(false, |changed, &t| {
+            self.add_hash(token::to_hash(t)) | changed
+        });
         if !changed {
             self.memory = memory;
         }
         changed
-    }
-
-    fn replay(&mut self, tokens: &[Token]) -> bool {
-        tokens.iter().fold(false, |changed, &t| {
-            self.add_hash(token::to_hash(t)) | changed
-        })
     }
 
     /// Merges another sketch of the same or a higher precision in; whether anything changed. While

@@ -172,7 +172,7 @@ impl Sketch {
         if let Body::Sparse(tokens) = &self.body
             && tokens.len() >= self.precision.max_tokens()
         {
-            let dense = Dense::from_tokens(tokens.as_slice(), self.precision);
+            let dense = Dense::from_tokens(tokens, self.precision);
             self.body = Body::Dense(Box::new(dense));
         }
     }
@@ -288,15 +288,7 @@ impl Sketch {
     pub fn registers(&self, precision: Precision) -> Cow<'_, [Register]> {
         match &self.body {
             Body::Dense(dense) => dense.registers_at(precision),
-            Body::Sparse(tokens) => {
-                let mut registers = vec![0; precision.registers()];
-                for &t in tokens.as_slice() {
-                    let hash = token::to_hash(t);
-                    let r = &mut registers[register::index(hash, precision)];
-                    *r = register::insert(*r, register::level(hash, precision));
-                }
-                Cow::Owned(registers)
-            }
+            Body::Sparse(tokens) => Cow::Owned(tokens.registers(precision)),
         }
     }
 

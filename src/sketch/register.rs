@@ -64,6 +64,16 @@ pub fn insert(r: Register, k: u32) -> Register {
     (u << 2) as u8 | ((seen << 2) >> u) as u8 & HISTORY
 }
 
+/// The registers that these hashes make from nothing.
+pub fn from_hashes(hashes: impl IntoIterator<Item = u64>, p: Precision) -> Vec<Register> {
+    let mut registers = vec![0; p.registers()];
+    for hash in hashes {
+        let r = &mut registers[index(hash, p)];
+        *r = insert(*r, level(hash, p));
+    }
+    registers
+}
+
 /// The register that has seen what either has. Byte selects only, without a branch or a lookup:
 /// a loop over it compiles to SIMD ([`super::kernels`]).
 #[inline]
@@ -213,13 +223,8 @@ mod tests {
             let from = Precision::new(from).unwrap();
             let to = Precision::new((from.bits() as u8 - drop).max(4)).unwrap();
             let direct = |p: Precision| {
-                let mut registers = vec![0; p.registers()];
-                for &(h, shift) in &hashes {
-                    let h = h.checked_shr(shift).unwrap_or(0);
-                    let r = &mut registers[index(h, p)];
-                    *r = insert(*r, level(h, p));
-                }
-                registers
+                let hashes = hashes.iter();
+                from_hashes(hashes.map(|&(h, shift)| h.checked_shr(shift).unwrap_or(0)), p)
             };
             prop_assert_eq!(fold(&direct(from), from, to), direct(to));
         }

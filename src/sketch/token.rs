@@ -19,6 +19,8 @@
 
 use super::Relocate;
 use super::estimate::Estimate;
+use super::precision::Precision;
+use super::register::{self, Register};
 
 /// Index bits in a token.
 pub const INDEX_BITS: u32 = 26;
@@ -130,6 +132,12 @@ impl TokenSet {
         self.0.capacity() * size_of::<Token>()
     }
 
+    /// The registers that the tokens' elements make.
+    pub fn registers(&self, precision: Precision) -> Vec<Register> {
+        let hashes = self.0.iter().map(|&token| to_hash(token));
+        register::from_hashes(hashes, precision)
+    }
+
     /// How many elements these tokens stand for.
     pub fn estimate(&self) -> Estimate {
         Estimate::from_tokens(self.len())
@@ -155,8 +163,6 @@ fn allocation_class(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::precision::Precision;
-    use super::super::register;
     use super::*;
     use proptest::prelude::*;
 

@@ -254,12 +254,8 @@ impl Joint {
     /// hash families have no common elements to speak of.
     pub fn solve(sketches: &[&Sketch]) -> Result<Joint, HashMismatch> {
         assert!((1..=MAX_SETS).contains(&sketches.len()));
-        let ours = sketches[0].hash_family();
-        if let Some(other) = sketches.iter().find(|s| s.hash_family() != ours) {
-            return Err(HashMismatch {
-                ours,
-                theirs: other.hash_family(),
-            });
+        for other in sketches {
+            sketches[0].check_hash(other)?;
         }
         let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
         // An empty set has no regions; the others are solved without it.
