@@ -45,6 +45,7 @@ mod face {
     const COMMANDS: &[RegisterCommand] = &[
         register::<create::Create>,
         register::<add::Add>,
+        register::<replay::Replay>,
         register::<count::Count>,
         register::<merge::Merge>,
         register::<estimate::Estimate>,

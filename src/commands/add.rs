@@ -1,12 +1,22 @@
 //! `HLL.ADD key element [element ...]`: 1 if the sketch changed, else 0.
 
+use crate::server::args::Arg;
 use crate::server::call::{Call, Propagation};
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
+use crate::sketch::{Sketch, Token};
 
 /// See the head of this file.
 pub struct Add;
+
+/// How many elements are hashed at a time, before the registers are looked at: enough that the two
+/// do not get in each other's way, few enough for the stack.
+const BATCH: usize = 64;
+
+/// One element of up to so many bytes goes to replicas as it came: what stands for it would be little
+/// shorter and takes more work to send.
+const SHORT: usize = 32;
 
 impl Command for Add {
     const SPEC: Spec = Spec {
@@ -25,21 +35,48 @@ impl Command for Add {
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let elements = call.args.rest()?;
+        let alone = call.args.len() == 1;
+        let mut elements = call.args.rest()?;
         let mut key = call.write(name);
-        if let Some(sketch) = key.sketch_mut()? {
-            let changed = elements.fold(false, |changed, e| sketch.add(e.bytes()) | changed);
-            drop(key);
-            if changed {
-                call.changed(name, c"hll.add", Propagation::Verbatim);
+        let Some(sketch) = key.sketch_mut()? else {
+            let mut sketch = super::default_sketch(call)?;
+            add_all(&mut sketch, elements);
+            call.create(name, key, sketch, c"hll.add");
+            return Ok(Reply::Integer(1));
+        };
+        let propagation = match elements.next() {
+            Some(element) if alone && element.bytes().len() <= SHORT => {
+                sketch.add(element.bytes()).then_some(Propagation::Verbatim)
             }
-            return Ok(Reply::Integer(changed.into()));
+            first => {
+                let changes = add_all(sketch, first.into_iter().chain(elements));
+                (!changes.is_empty()).then_some(Propagation::Changes(changes))
+            }
+        };
+        drop(key);
+        let changed = propagation.is_some();
+        if let Some(propagation) = propagation {
+            call.changed(name, c"hll.add", propagation);
         }
-        let mut sketch = super::default_sketch(call)?;
-        for element in elements {
-            sketch.add(element.bytes());
+        Ok(Reply::Integer(changed.into()))
+    }
+}
+
+/// Adds these elements; what has changed the sketch.
+fn add_all<'a>(sketch: &mut Sketch, elements: impl IntoIterator<Item = Arg<'a>>) -> Vec<Token> {
+    let hash = sketch.hash_family();
+    let mut elements = elements.into_iter();
+    let mut changes = Vec::new();
+    let mut batch = [0; BATCH];
+    loop {
+        let mut hashed = 0;
+        for (slot, element) in batch.iter_mut().zip(elements.by_ref()) {
+            *slot = hash.hash(element.bytes());
+            hashed += 1;
         }
-        call.create(name, key, sketch, c"hll.add");
-        Ok(Reply::Integer(1))
+        sketch.add_hashes(&batch[..hashed], &mut changes);
+        if hashed < BATCH {
+            return changes;
+        }
     }
 }

@@ -5,6 +5,7 @@ use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
+use crate::sketch::Sketch;
 
 /// See the head of this file.
 pub struct Count;
@@ -23,8 +24,15 @@ impl Command for Count {
     };
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
-        let names = call.args.rest()?;
-        let keys = call.read_all(names);
-        Ok(Reply::Integer(rounded(estimate_union(&keys)?)))
+        let estimate = if call.args.len() == 1 {
+            let name = call.args.next()?;
+            let key = call.read(name);
+            key.sketch()?.map(Sketch::estimate)
+        } else {
+            let names = call.args.rest()?;
+            let keys = call.read_all(names);
+            Some(estimate_union(&keys)?)
+        };
+        Ok(Reply::Integer(estimate.map_or(0, rounded)))
     }
 }

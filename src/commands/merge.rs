@@ -53,10 +53,7 @@ fn merge(
 ) -> Result<(Sketch, Option<Propagation>), CommandError> {
     if let Some(destination) = destination {
         let mut merged = destination.clone();
-        let mut changed = false;
-        for source in sources {
-            changed |= merged.merge(source)?;
-        }
+        let changed = merged.merge_all(sources)?;
         return Ok((merged, changed.then_some(Propagation::Verbatim)));
     }
     match Sketch::union(sources.iter().copied())? {

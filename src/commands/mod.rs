@@ -15,6 +15,7 @@ pub mod merge;
 pub mod overlap;
 #[cfg(feature = "panic-command")]
 pub mod panic;
+pub mod replay;
 pub mod retention;
 pub mod segment;
 mod sets;
@@ -74,9 +75,11 @@ fn rounded(estimate: Estimate) -> i64 {
 
 /// The sketch of a command that cannot do without one.
 fn required<'k>(key: &'k ReadKey) -> Result<&'k Sketch, CommandError> {
-    key.sketch()?.ok_or_else(|| {
-        CommandError::invalid("there is no such key, create it with HLL.ADD or HLL.CREATE")
-    })
+    key.sketch()?.ok_or_else(no_such_key)
+}
+
+fn no_such_key() -> CommandError {
+    CommandError::invalid("there is no such key, create it with HLL.ADD or HLL.CREATE")
 }
 
 /// Refuses a number of things outside a range.

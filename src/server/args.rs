@@ -104,6 +104,11 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// How many are left.
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// All that are left; at least one.
     pub fn rest(&mut self) -> Result<impl Iterator<Item = Arg<'a>> + use<'a>, CommandError> {
         if self.rest.is_empty() {

@@ -4,7 +4,7 @@ use super::args::{Arg, Args};
 use super::background::Outcome;
 use super::key::{ReadKey, WriteKey};
 use super::{background, context_flags, log, settings};
-use crate::sketch::Sketch;
+use crate::sketch::{Sketch, Token};
 use crate::storage;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use std::ffi::{CStr, c_int};
@@ -14,6 +14,9 @@ pub enum Propagation {
     /// As the client sent it. For commands whose effect depends only on their arguments and on the
     /// keys they name.
     Verbatim,
+    /// As what the elements of an ADD have come to: `HLL.REPLAY key changes`. A few bytes for each
+    /// element that changed the sketch and none for the others, which are most.
+    Changes(Vec<Token>),
     /// As the bytes of the sketch it made: `HLL.IMPORT key FORMAT NATIVE payload REPLACE`. For
     /// whatever depends on this server's settings, such as the precision of a new key, so that
     /// replicas end with the same bytes whatever theirs are.
@@ -136,6 +139,17 @@ impl<'a> Call<'a> {
         unsafe {
             let status = match propagation {
                 Propagation::Verbatim => api!(RedisModule_ReplicateVerbatim(self.ctx)),
+                Propagation::Changes(tokens) => {
+                    let changes = storage::changes::encode(&tokens);
+                    api!(RedisModule_Replicate(
+                        self.ctx,
+                        c"HLL.REPLAY".as_ptr(),
+                        c"sb".as_ptr(),
+                        key.string(),
+                        changes.as_ptr(),
+                        changes.len()
+                    ))
+                }
                 Propagation::Value(payload) => api!(RedisModule_Replicate(
                     self.ctx,
                     c"HLL.IMPORT".as_ptr(),

@@ -109,8 +109,22 @@ pub enum KeyCount {
 impl KeyCount {
     /// Servers check ACL rules by the key specifications, but find the slots of a cluster by ranges of
     /// positions alone. A command whose keys are not one is asked where they are.
-    fn needs_asking(self) -> bool {
+    const fn needs_asking(self) -> bool {
         matches!(self, KeyCount::Numbered | KeyCount::BehindWord(_))
+    }
+}
+
+impl Spec {
+    /// Whether some of its keys do; see [`KeyCount::needs_asking`].
+    const fn needs_asking(&self) -> bool {
+        let mut at = 0;
+        while at < self.keys.len() {
+            if self.keys[at].count.needs_asking() {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 }
 
@@ -342,7 +356,7 @@ pub unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
     let spec = &C::SPEC;
     let ok = raw::Status::Ok as c_int;
     let mut flags = spec.access.flags().to_owned();
-    if spec.keys.iter().any(|keys| keys.count.needs_asking()) {
+    if spec.needs_asking() {
         flags += " getkeys-api";
     }
     let Ok(flags) = CString::new(flags) else {
@@ -403,7 +417,7 @@ unsafe extern "C" fn entry<C: Command>(
     let result = guarded(Err(CommandError::Internal), || {
         // SAFETY: the three are what the server calls us with.
         let mut call = unsafe { Call::new(ctx, argv, argc) };
-        if call.asks_for_keys() {
+        if const { C::SPEC.needs_asking() } && call.asks_for_keys() {
             // Arguments that make no sense name no keys; the command itself will say what is wrong.
             let keys = C::keys(&mut call.args).unwrap_or_default();
             call.tell_keys(&keys, KeyUsage::Read.flags());

@@ -49,18 +49,16 @@ impl<'a> ReadKey<'a> {
     fn value(&self) -> Result<Option<*mut Sketch>, CommandError> {
         // SAFETY: the handle is open; a null one (a missing key) has type EMPTY.
         unsafe {
-            let kind = api!(RedisModule_KeyType(self.handle)) as isize;
-            if kind == raw::REDISMODULE_KEYTYPE_EMPTY {
+            // Null for whatever is not a module's type, and for a missing key.
+            if api!(RedisModule_ModuleTypeGetType(self.handle)) == sketch_type::handle() {
+                return Ok(Some(
+                    api!(RedisModule_ModuleTypeGetValue(self.handle)).cast(),
+                ));
+            }
+            if api!(RedisModule_KeyType(self.handle)) as isize == raw::REDISMODULE_KEYTYPE_EMPTY {
                 return Ok(None);
             }
-            if kind != raw::REDISMODULE_KEYTYPE_MODULE
-                || api!(RedisModule_ModuleTypeGetType(self.handle)) != sketch_type::handle()
-            {
-                return Err(CommandError::WrongType);
-            }
-            Ok(Some(
-                api!(RedisModule_ModuleTypeGetValue(self.handle)).cast(),
-            ))
+            Err(CommandError::WrongType)
         }
     }
 }

@@ -8,6 +8,7 @@ use super::precision::Precision;
 use super::register::{self, HISTORY, Register};
 use super::token::{self, Token, TokenSet};
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// Why a string of bytes is not the registers of a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +34,22 @@ pub enum Memory {
 }
 
 /// m registers and their memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Dense {
     registers: Vec<Register>,
     precision: Precision,
     memory: Memory,
+    /// The maximum-likelihood estimate from these registers, once somebody has asked for it. Whatever
+    /// changes a register forgets it.
+    likeliest: OnceLock<Estimate>,
+}
+
+/// What has been computed already makes no difference.
+impl PartialEq for Dense {
+    fn eq(&self, other: &Dense) -> bool {
+        (self.precision, self.memory) == (other.precision, other.memory)
+            && self.registers == other.registers
+    }
 }
 
 impl Dense {
@@ -48,6 +60,7 @@ impl Dense {
             registers: tokens.registers(precision),
             precision,
             memory: Memory::Merged,
+            likeliest: OnceLock::new(),
         };
         let start = tokens.estimate();
         dense.resume(Hip {
@@ -85,6 +98,7 @@ impl Dense {
             } else {
                 Memory::Plain
             },
+            likeliest: OnceLock::new(),
         })
     }
 
@@ -133,9 +147,34 @@ impl Dense {
         self.memory != Memory::Plain
     }
 
-    /// One more element's hash; whether the sketch changed. This is the hot path.
+    /// One more element's hash; whether the sketch changed. This is the hot path: most hashes change
+    /// nothing, and are told by a few instructions.
     #[inline]
     pub fn add_hash(&mut self, hash: u64) -> bool {
+        // Always so, and known to the compiler it makes a check of bounds superfluous.
+        let mask = self.registers.len() - 1;
+        let level = (hash | mask as u64).leading_zeros() + 1;
+        !register::knows(self.registers[hash as usize & mask], level) && self.update(hash)
+    }
+
+    /// More elements' hashes, in this order. What changed the sketch goes to the end of `changes`.
+    pub fn add_hashes(&mut self, hashes: &[u64], changes: &mut Vec<Token>) {
+        let mut rest = hashes;
+        loop {
+            let known = kernels::first_unknown(&self.registers, rest);
+            let Some((&hash, others)) = rest[known..].split_first() else {
+                return;
+            };
+            if self.update(hash) {
+                changes.push(token::from_hash(hash));
+            }
+            rest = others;
+        }
+    }
+
+    /// Puts a hash in that its register may not know; whether the sketch changed.
+    #[inline(never)]
+    fn update(&mut self, hash: u64) -> bool {
         let level = register::level(hash, self.precision);
         let r = &mut self.registers[register::index(hash, self.precision)];
         let old = *r;
@@ -147,6 +186,7 @@ impl Dense {
             return false;
         }
         *r = new;
+        self.likeliest.take();
         if let Memory::Added { hip, unseen } = &mut self.memory {
             hip.changed(*unseen);
             *unseen -= register::unseen_mass(old, self.precision, true)
@@ -174,18 +214,21 @@ impl Dense {
 
     /// Merges another sketch of the same or a higher precision in; whether anything changed. While
     /// nothing does, every single element of the other one would have changed nothing either, and
-    /// the martingale estimate stands.
-    pub fn merge(&mut self, other: &Dense) -> bool {
+    /// the martingale estimate stands. `next` are registers that will be wanted soon; see
+    /// [`kernels::merge_into`].
+    pub fn merge(&mut self, other: &Dense, next: &[Register]) -> bool {
         let theirs = other.registers_at(self.precision);
         if other.history() && self.history() {
-            let changed = kernels::merge_into(&mut self.registers, &theirs);
+            let changed = kernels::merge_into(&mut self.registers, &theirs, next);
             if changed {
                 self.memory = Memory::Merged;
+                self.likeliest.take();
             }
             changed
         } else {
             let had_history = self.history();
             self.memory = Memory::Plain;
+            self.likeliest.take();
             kernels::merge_plain_into(&mut self.registers, &theirs) | had_history
         }
     }
@@ -212,6 +255,7 @@ impl Dense {
         }
         self.registers = self.registers_at(to).into_owned();
         self.precision = to;
+        self.likeliest.take();
         self.end_running_estimate();
     }
 
@@ -227,7 +271,9 @@ impl Dense {
     pub fn estimate(&self) -> Estimate {
         match self.memory {
             Memory::Added { hip, .. } => hip.estimate(),
-            Memory::Merged | Memory::Plain => self.occupancy().estimate(),
+            Memory::Merged | Memory::Plain => {
+                *self.likeliest.get_or_init(|| self.occupancy().estimate())
+            }
         }
     }
 

@@ -23,7 +23,7 @@
 //!   Poisson model lets the count itself vary, the last term takes that out. Relative error .761/√m.
 
 use super::precision::Precision;
-use super::register::{self, HISTORY, ONE};
+use super::register::{self, ONE};
 use super::token;
 
 /// How an estimate was made.
@@ -149,6 +149,8 @@ impl Hip {
 pub struct Occupancy {
     /// B_k: registers in which level k is known to have been seen; index k, 1 to 65-p.
     seen: [u32; 62],
+    /// The highest k that was seen anywhere, 0 if nothing was.
+    highest: usize,
     /// A in units of 2^-64.
     unseen: u128,
     precision: Precision,
@@ -159,24 +161,31 @@ impl Occupancy {
     /// register counts as seen and everything below it is unknown.
     pub fn new(histogram: &[u32; 256], precision: Precision, history: bool) -> Occupancy {
         let mut seen = [0; 62];
-        let mut unseen = 0;
-        for (r, &count) in (0..=255u8).zip(histogram).filter(|&(_, &count)| count > 0) {
-            unseen += u128::from(count) * u128::from(register::unseen_mass(r, precision, history));
-            let u = usize::from(r >> 2);
-            if u == 0 {
+        let (mut highest, mut unseen) = (0, 0);
+        // The four registers with the same highest level u stand together.
+        for (u, counts) in histogram.as_chunks::<4>().0.iter().enumerate() {
+            if *counts == [0; 4] {
                 continue;
             }
-            seen[u] += count;
-            if history {
-                for (below, bit) in [(1, 0b10), (2, 0b01)] {
-                    if r & bit & HISTORY != 0 {
-                        seen[u - below] += count;
-                    }
-                }
+            for (r, &count) in (4 * u as u8..).zip(counts) {
+                let mass = register::unseen_mass(r, precision, history);
+                unseen += u128::from(count) * u128::from(mass);
+            }
+            highest = u;
+            let [_, w1, w2, w3] = counts;
+            if u > 0 {
+                seen[u] += counts.iter().sum::<u32>();
+            }
+            if history && u > 1 {
+                seen[u - 1] += w2 + w3;
+            }
+            if history && u > 2 {
+                seen[u - 2] += w1 + w3;
             }
         }
         Occupancy {
             seen,
+            highest,
             unseen,
             precision,
         }
@@ -187,37 +196,49 @@ impl Occupancy {
         self.unseen
     }
 
-    /// (B_k, ρ_k) of every level that was seen somewhere.
-    fn levels(&self) -> impl Iterator<Item = (f64, f64)> {
-        (1..=register::max_level(self.precision))
-            .map(|k| (k, self.seen[k as usize]))
-            .filter(|&(_, count)| count > 0)
-            .map(|(k, count)| {
-                let rho = register::level_probability(k, self.precision) as f64 / ONE as f64;
-                (f64::from(count), rho)
-            })
+    /// Σ_k B_k ρ_k/(e^{ρ_k n} - 1) at n > 0, and J there.
+    ///
+    /// ρ doubles from level to level, and e^{2z} - 1 = (e^z - 1)(e^z - 1 + 2): one exponential does
+    /// for all of them. Both sides of that are positive, so no digits are lost on the way up.
+    fn slope_and_information(&self, n: f64) -> (f64, f64) {
+        let (mut slope, mut information) = (0.0, 0.0);
+        let mut rho = self.probability(self.highest);
+        let mut expected = (rho * n).exp_m1();
+        for k in (1..=self.highest).rev() {
+            let count = f64::from(self.seen[k]);
+            let odds = rho / expected;
+            slope += count * odds;
+            information += count * odds * (odds + rho);
+            // The two topmost levels are equally likely: there the index ends the run of zeros.
+            if k < register::max_level(self.precision) as usize {
+                rho *= 2.0;
+                expected *= expected + 2.0;
+            }
+        }
+        (slope, information)
     }
 
-    /// The root of g, before the small-sample divisor. Newton on ln n, from a start that is exact
+    /// ρ_k.
+    fn probability(&self, k: usize) -> f64 {
+        register::level_probability(k as u32, self.precision) as f64 / ONE as f64
+    }
+
+    /// The root n of g, before the small-sample divisor. Newton on ln n, from a start that is exact
     /// when all z are small; g decreases in ln n, and a step is never longer than a factor e.
     /// A sketch in which every register is full has no finite root: the search ends at 2^64.
     pub fn maximum_likelihood(&self) -> f64 {
         let unseen = self.unseen as f64 / ONE as f64;
-        let (pairs, mass) = self
-            .levels()
-            .fold((0.0, 0.0), |(n, m), (b, rho)| (n + b, m + b * rho));
-        if pairs == 0.0 {
+        if self.highest == 0 {
             return 0.0;
         }
+        let (pairs, mass) = (1..=self.highest).fold((0.0, 0.0), |(pairs, mass), k| {
+            let count = f64::from(self.seen[k]);
+            (pairs + count, mass + count * self.probability(k))
+        });
         let mut n = pairs / (unseen + mass / 2.0);
         for _ in 0..200 {
-            let (mut g, mut slope) = (-unseen, 0.0);
-            for (b, rho) in self.levels() {
-                let odds = rho / (rho * n).exp_m1();
-                g += b * odds;
-                slope -= b * odds * (odds + rho);
-            }
-            let step = (-g / (n * slope)).clamp(-1.0, 1.0);
+            let (slope, information) = self.slope_and_information(n);
+            let step = ((slope - unseen) / (n * information)).clamp(-1.0, 1.0);
             n = (n * step.exp()).min(ONE as f64);
             if step.abs() < 1e-9 || n >= ONE as f64 {
                 break;
@@ -240,13 +261,7 @@ impl Occupancy {
     /// 1/J - n at n > 0. Never less than the quarter that any estimate of a whole number may be
     /// allowed to be off by.
     pub fn variance(&self, n: f64) -> f64 {
-        let information: f64 = self
-            .levels()
-            .map(|(b, rho)| {
-                let odds = rho / (rho * n).exp_m1();
-                b * odds * (odds + rho)
-            })
-            .sum();
+        let (_, information) = self.slope_and_information(n);
         (1.0 / information - n).max(0.25)
     }
 }

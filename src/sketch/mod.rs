@@ -56,11 +56,12 @@ pub use dense::{Dense, InvalidRegisters};
 pub use estimate::{Estimate, Method};
 pub use hash::HashFamily;
 pub use precision::Precision;
-pub use token::TokenSet;
+pub use token::{Token, TokenSet};
 
 use register::Register;
 use std::borrow::Cow;
 use std::fmt;
+use std::ptr;
 
 /// A set of elements, remembered just well enough to be counted.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,17 +158,50 @@ impl Sketch {
     pub fn add_hash(&mut self, hash: u64) -> bool {
         match &mut self.body {
             Body::Dense(dense) => dense.add_hash(hash),
-            Body::Sparse(tokens) => {
-                let new = tokens.insert(token::from_hash(hash));
-                if new {
-                    self.settle();
-                }
-                new
-            }
+            Body::Sparse(_) => self.add_token(token::from_hash(hash)),
         }
     }
 
+    /// Adds the elements that have these hashes, in this order. The tokens of those that changed the
+    /// sketch go to the end of `changes`: replayed on a copy of the sketch as it was, they make it
+    /// what it is now.
+    pub fn add_hashes(&mut self, hashes: &[u64], changes: &mut Vec<Token>) {
+        let mut rest = hashes;
+        while let (Body::Sparse(_), [hash, others @ ..]) = (&self.body, rest) {
+            let token = token::from_hash(*hash);
+            if self.add_token(token) {
+                changes.push(token);
+            }
+            rest = others;
+        }
+        if let Body::Dense(dense) = &mut self.body {
+            dense.add_hashes(rest, changes);
+        }
+    }
+
+    /// Adds the elements that have these tokens, in this order; how many of them changed the sketch.
+    /// See [`Sketch::add_hashes`].
+    pub fn replay(&mut self, tokens: &[Token]) -> usize {
+        let hashes = tokens.iter().map(|&token| token::to_hash(token));
+        hashes.filter(|&hash| self.add_hash(hash)).count()
+    }
+
+    /// Adds a token to a sparse sketch; whether it was new.
+    #[inline(never)]
+    fn add_token(&mut self, token: Token) -> bool {
+        let Body::Sparse(tokens) = &mut self.body else {
+            return false;
+        };
+        let new = tokens.insert(token);
+        if new && tokens.len() >= self.precision.max_tokens() {
+            self.settle();
+        }
+        new
+    }
+
     /// Turns dense once there are m/4 tokens.
+    #[cold]
+    #[inline(never)]
     fn settle(&mut self) {
         if let Body::Sparse(tokens) = &self.body
             && tokens.len() >= self.precision.max_tokens()
@@ -180,12 +214,19 @@ impl Sketch {
     /// Takes all elements of another sketch in; whether this one changed. If the other's precision
     /// is lower, this one is folded to it.
     pub fn merge(&mut self, other: &Sketch) -> Result<bool, HashMismatch> {
-        self.check_hash(other)?;
-        let folded = other.precision < self.precision;
-        if folded {
-            self.fold(other.precision);
+        self.merge_all(&[other])
+    }
+
+    /// The same of several sketches. On an error nothing has changed.
+    pub fn merge_all(&mut self, others: &[&Sketch]) -> Result<bool, HashMismatch> {
+        let mut lowest = self.precision;
+        for other in others {
+            self.check_hash(other)?;
+            lowest = lowest.min(other.precision);
         }
-        Ok(self.absorb(other) || folded)
+        let folded = lowest < self.precision;
+        self.fold(lowest);
+        Ok(self.absorb_all(others) | folded)
     }
 
     fn check_hash(&self, other: &Sketch) -> Result<(), HashMismatch> {
@@ -198,13 +239,23 @@ impl Sketch {
         })
     }
 
-    /// Takes in the elements of another sketch, which is sparse or of no lower precision; whether this
-    /// one changed.
-    fn absorb(&mut self, other: &Sketch) -> bool {
+    /// Takes in the elements of other sketches, each of them sparse or of no lower precision; whether
+    /// this one changed.
+    fn absorb_all(&mut self, others: &[&Sketch]) -> bool {
+        let mut changed = false;
+        for (i, other) in others.iter().enumerate() {
+            let next = others.get(i + 1).and_then(|sketch| sketch.dense());
+            changed |= self.absorb(other, next.map_or(&[], Dense::registers));
+        }
+        changed
+    }
+
+    /// The same of one. `next` are registers that will be wanted soon; see [`kernels::merge_into`].
+    fn absorb(&mut self, other: &Sketch, next: &[Register]) -> bool {
         let changed = match (&mut self.body, &other.body) {
             (Body::Sparse(ours), Body::Sparse(theirs)) => ours.union_with(theirs),
             (Body::Dense(ours), Body::Sparse(theirs)) => ours.merge_tokens(theirs.as_slice()),
-            (Body::Dense(ours), Body::Dense(theirs)) => ours.merge(theirs),
+            (Body::Dense(ours), Body::Dense(theirs)) => ours.merge(theirs, next),
             (Body::Sparse(ours), Body::Dense(theirs)) => {
                 let mut dense = (**theirs).clone();
                 dense.fold(self.precision);
@@ -240,31 +291,32 @@ impl Sketch {
     pub fn union<'a>(
         sketches: impl IntoIterator<Item = &'a Sketch>,
     ) -> Result<Option<Cow<'a, Sketch>>, HashMismatch> {
-        let mut sketches: Vec<&Sketch> = sketches.into_iter().collect();
-        // The same one twice is the same one.
-        sketches.sort_unstable_by_key(|sketch| std::ptr::from_ref(*sketch));
-        sketches.dedup_by(|a, b| std::ptr::eq(*a, *b));
-        let Some(&finest) = sketches.iter().max_by_key(|sketch| sketch.precision) else {
+        let mut members: Vec<&Sketch> = Vec::new();
+        let mut universe: Option<&Sketch> = None;
+        let mut finest = Precision::MIN;
+        for sketch in sketches {
+            universe.get_or_insert(sketch).check_hash(sketch)?;
+            finest = finest.max(sketch.precision);
+            if !sketch.is_empty() {
+                members.push(sketch);
+            }
+        }
+        let Some(universe) = universe else {
             return Ok(None);
         };
-        for other in &sketches {
-            finest.check_hash(other)?;
-        }
-        sketches.retain(|sketch| !sketch.is_empty());
-        let dense = sketches.iter().filter(|sketch| !sketch.is_sparse());
+        let dense = members.iter().filter(|sketch| !sketch.is_sparse());
         let start = dense
             .min_by_key(|sketch| sketch.precision)
-            .or_else(|| sketches.iter().max_by_key(|sketch| sketch.precision));
+            .or_else(|| members.iter().max_by_key(|sketch| sketch.precision));
         let Some(&start) = start else {
-            let nothing = Sketch::new(finest.precision, finest.hash);
+            let nothing = Sketch::new(finest, universe.hash);
             return Ok(Some(Cow::Owned(nothing)));
         };
+        // The same one twice is the same one.
+        members.retain(|sketch| !ptr::eq(*sketch, start));
         let mut union = Cow::Borrowed(start);
-        for other in sketches
-            .iter()
-            .filter(|other| !std::ptr::eq(**other, start))
-        {
-            union.to_mut().absorb(other);
+        if !members.is_empty() {
+            union.to_mut().absorb_all(&members);
         }
         if let Cow::Owned(Sketch {
             body: Body::Dense(dense),

@@ -5,6 +5,7 @@
 //! allocated on the word of a length that has not been checked against the bytes at hand.
 
 mod bits;
+pub mod changes;
 pub mod native;
 mod registers;
 mod tokens;
