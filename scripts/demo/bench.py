@@ -18,7 +18,7 @@ from pathlib import Path
 import redis
 from tqdm import tqdm
 
-from .server import Server
+from local_server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("redis-7.0", "redis-8.2", "valkey-9.1")
