@@ -34,14 +34,14 @@ def _elements(n: int) -> str:
     return f"{n:,}"
 
 
-USAGE = Table("memory-usage", "elements; bytes by MEMORY USAGE",
+USAGE = Table("memory-usage", "MEMORY USAGE, bytes, by number of elements",
               tuple(Measure(f"usage-{n}", _elements(n), _usage_aim(n)) for n in SIZES), "lines")
-GROWTH = Table("memory-growth", "elements; bytes of used_memory per key",
+GROWTH = Table("memory-growth", "used_memory per key, bytes, by number of elements",
                tuple(Measure(f"growth-{n}", _elements(n), _usage_aim(n)) for n in GROWTH_SIZES), "lines")
-DUMP = Table("dump", "elements; bytes of a DUMP",
+DUMP = Table("dump", "DUMP, bytes, by number of elements",
              tuple(Measure(f"dump-{n}", _elements(n), at_most(0.45) if n >= 100_000 else None)
                    for n in SIZES if n >= 100), "lines")
-ERROR = Table("error", "elements; error of the count, %",
+ERROR = Table("error", "error of the count, %, by number of elements",
               tuple(Measure(f"error-{n}", _elements(n), digits=2) for n in SIZES), None)
 TABLES = (USAGE, GROWTH, DUMP, ERROR)
 

@@ -36,11 +36,17 @@ def verdict(measure: Measure, server: str, measured: Comparison) -> str:
     return "" if aim is None else "kept" if aim.kept(measured) else "**missed**"
 
 
+def number(value: float, digits: int) -> str:
+    """With so many decimals; fewer from ten on, none from a hundred on, where they say nothing."""
+    decimals = digits if value < 10 else max(digits - 1, 0) if value < 100 else 0
+    return f"{value:,.{decimals}f}"
+
+
 def cell(measure: Measure, server: str, measured: Comparison | None) -> str:
     """PF → ours = ratio (spread), verdict. The ratio is the median of pairs, not that of the two figures."""
     if measured is None:
         return "–"
-    text = f"{measured.pf:,.{measure.digits}f} → {measured.ours:,.{measure.digits}f}"
+    text = f"{number(measured.pf, measure.digits)} → {number(measured.ours, measure.digits)}"
     if measured.ratio is not None:
         text += f" = {measured.ratio:.2f} ×"
     if measured.low is not None and measured.high is not None:
@@ -105,7 +111,7 @@ def figure(measure: Measure, server: str, measured: Comparison) -> str:
     if aim is not None and aim.kind == "more":
         return f"{measured.ours - measured.pf:,.0f} more"
     if measured.ratio is None or (aim is not None and aim.kind == "itself"):
-        return f"{measured.ours:,.{measure.digits}f}"
+        return number(measured.ours, measure.digits)
     return f"{measured.ratio:.2f} ×"
 
 

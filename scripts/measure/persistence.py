@@ -21,7 +21,7 @@ COPIES = 50
 LARGEST = 20_000
 REPETITIONS = 4  # an even number: each side goes first equally often
 TABLES = (
-    Table("rdb", "100,000 keys of 1 to 20,000 elements", (
+    Table("rdb", "saving and loading 100,000 keys of mixed sizes", (
         Measure("rdb-bytes", "bytes of the RDB file, millions", at_most(0.5), digits=1),
         Measure("rdb-save", "SAVE, seconds", at_most(1.0), digits=2),
         Measure("rdb-load", "loading at start, seconds", at_most(1.0), digits=2),

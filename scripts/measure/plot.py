@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 from .compare import Aim, Comparison
 
@@ -49,13 +50,13 @@ def document(title: str, height: float, body: Sequence[str]) -> str:
     return head + text(20, 24, title, size=15) + "\n" + "\n".join(body) + "\n</svg>\n"
 
 
-def legend(names: Sequence[str], y: float) -> list[str]:
+def legend(names: Sequence[str], y: float, aim: Literal["upright", "level"]) -> list[str]:
     body, x = [], 20.0
     for kind, name in enumerate(names):
         body += [mark(x + 4, y - 4, kind), text(x + 13, y, name)]
         x += 35 + 6.5 * len(name)
-    body += [line(x + 4, y - 10, x + 4, y + 2, "#000", 2), text(x + 13, y, "aim")]
-    return body
+    ends = (x + 4, y - 10, x + 4, y + 2) if aim == "upright" else (x - 2, y - 4, x + 10, y - 4)
+    return [*body, line(*ends, "#000", 2), text(x + 13, y, "aim")]
 
 
 class Log:
@@ -90,7 +91,7 @@ def dots(title: str, versions: Mapping[str, str], rows: Sequence[Row]) -> str:
     values += [aim.bound for row in rows for aim in row.aims.values() if aim is not None]
     axis = Log(*bounds(values), left, right)
     bottom = top + step * len(rows)
-    body = legend([versions[server] for server in servers], 46)
+    body = legend([versions[server] for server in servers], 46, "upright")
     for tick in axis.ticks():
         body += [line(axis(tick), top - 4, axis(tick), bottom), text(axis(tick), top - 9, f"{tick:g} ×", "middle")]
     body.append(line(axis(1), top - 4, axis(1), bottom, "#888"))
@@ -119,7 +120,7 @@ def lines(title: str, versions: Mapping[str, str], points: Mapping[int, Row]) ->
     values = [c.ratio for row in rows for c in row.measured.values() if c is not None and c.ratio]
     values += [aim.bound for row in rows for aim in row.aims.values() if aim is not None and aim.kind == "at most"]
     across, up = Log(min(points) / 1.3, max(points) * 1.3, left, right), Log(*bounds(values), bottom, top)
-    body = legend([versions[server] for server in servers], 46)
+    body = legend([versions[server] for server in servers], 46, "level")
     for n in points:
         body += [line(across(n), top, across(n), bottom), text(across(n), bottom + 16, _short(n), "middle", 10)]
     for tick in up.ticks():
@@ -140,4 +141,4 @@ def lines(title: str, versions: Mapping[str, str], points: Mapping[int, Row]) ->
 
 
 def _short(n: int) -> str:
-    return f"{n // 10**6}M" if n >= 10**6 else f"{n // 1_000}k" if n >= 1_000 and n % 1_000 == 0 else f"{n:,}"
+    return f"{n / 1e6:g}M" if n >= 1_000_000 else f"{n / 1e3:g}k" if n >= 1_000 else str(n)

@@ -24,7 +24,7 @@ QUICK_SHARE = 50     # --quick draws so many times fewer, of so many times fewer
 ZIPF = 1.1
 
 TABLES = (
-    Table("replication", "bytes per element", (
+    Table("replication", "replication, bytes per element", (
         Measure("uniform-replica", "to a replica, 1,000 elements to an ADD, users equally often", digits=2),
         Measure("uniform-aof", "into the append-only file, the same", digits=2),
         Measure("zipf-replica", "to a replica, 1,000 elements to an ADD, some users far more often", digits=2),
