@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from local_server import Server
+from local_server import Server, ServerError
 from tqdm import tqdm
 
 T = TypeVar("T")
@@ -30,6 +30,9 @@ class Context:
     def start(self, options: Mapping[str, str] | None = None) -> Server:
         """The server with the module, to be used in a `with`. Both sides are measured with it loaded."""
         binary, module = self.programs
+        for path in (binary, module):
+            if not path.exists():
+                raise ServerError(f"there is no {path.relative_to(ROOT)}; scripts/servers and scripts/build make them")
         return Server(str(binary), ROOT / "redis.conf", module, options=options)
 
     def progress(self, steps: Iterable[T], label: str) -> Iterable[T]:
