@@ -91,7 +91,9 @@ def draw(layout: Table, kept: page.Record) -> str:
         return plot.Row(measure.label, {server: measure.aim_on(server) for server in kept.results},
                         {server: results.get(measure.id) for server, results in kept.results.items()})
 
-    shown = [measure for measure in layout.measures if any(measure.id in results for results in kept.results.values())]
+    # What has an aim of its own side alone is no comparison, and has no place among ratios.
+    shown = [measure for measure in layout.measures if not (measure.aim and measure.aim.kind == "itself")
+             and any(measure.id in results for results in kept.results.values())]
     if layout.plot == "lines":
         points = {int(measure.label.replace(",", "")): row(measure) for measure in shown}
         return plot.lines(layout.heading, kept.versions, points)

@@ -71,10 +71,15 @@ class Log:
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 times powers of ten; powers alone where there would be more than a dozen."""
-        fine = [m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5)]
-        inside = [t for t in fine if self.low - 1e-9 <= math.log(t) <= self.high + 1e-9]
-        return inside if len(inside) <= 12 else [t for t in inside if abs(math.log10(t) - round(math.log10(t))) < 1e-9]
+        """Powers of ten divided as finely as a dozen ticks allow; tenths where the range is narrow enough for them."""
+        decades = [10.0**e for e in range(-6, 10)]
+        tenths = [n / 10 for n in range(1, 100)]
+        choices = [tenths] + [[m * ten for ten in decades for m in parts] for parts in (range(1, 10), (1, 2, 5), (1,))]
+        for choice in choices if math.log(0.1) < self.low and self.high < math.log(9.9) else choices[1:]:
+            inside = [tick for tick in choice if self.low <= math.log(tick) <= self.high]
+            if len(inside) <= 12:
+                break
+        return inside
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:

@@ -94,6 +94,12 @@ def test_plots_are_xml_and_show_every_server_and_aim():
         assert "Redis 1" in drawn and "Redis 2" in drawn and 'stroke="#000" stroke-width="2"' in drawn
 
 
+@pytest.mark.parametrize("low, high", [(0.001, 1000), (0.01, 60), (0.3, 3), (0.8, 1.5), (0.96, 1.04)])
+def test_an_axis_has_few_ticks_and_one_at_1(low, high):
+    ticks = plot.Log(low, high, 0, 100).ticks()
+    assert 1 <= len(ticks) <= 12 and 1 in ticks and low <= min(ticks) and max(ticks) <= high
+
+
 def test_the_page_has_a_place_for_every_table_and_shows_every_plot():
     text = PAGE.read_text(encoding="utf-8")
     names = ["summary"] + [layout.name for part in PARTS.values() for layout in part.TABLES]
