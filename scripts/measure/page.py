@@ -37,8 +37,8 @@ def verdict(measure: Measure, server: str, measured: Comparison) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    """With so many decimals; fewer from ten on, none from a hundred on, where they say nothing."""
-    decimals = digits if value < 10 else max(digits - 1, 0) if value < 100 else 0
+    """With so many decimals; at most one from ten on, none from a hundred on, where they say nothing."""
+    decimals = digits if value < 10 else min(digits, 1) if value < 100 else 0
     return f"{value:,.{decimals}f}"
 
 
@@ -109,7 +109,7 @@ def figure(measure: Measure, server: str, measured: Comparison) -> str:
     """The number that the aim is about."""
     aim = measure.aim_on(server)
     if aim is not None and aim.kind == "more":
-        return f"{measured.ours - measured.pf:,.0f} more"
+        return f"{measured.ours - measured.pf:,.1f} more"
     if measured.ratio is None or (aim is not None and aim.kind == "itself"):
         return number(measured.ours, measure.digits)
     return f"{measured.ratio:.2f} ×"

@@ -70,14 +70,13 @@ class Log:
         share = (math.log(value) - self.low) / (self.high - self.low)
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
-    def ticks(self) -> list[float]:
-        """Powers of ten divided as finely as a dozen ticks allow; tenths where the range is narrow enough for them."""
+    def ticks(self, apart: float) -> list[float]:
+        """Powers of ten, divided as finely as leaves so many pixels between neighbours."""
         decades = [10.0**e for e in range(-6, 10)]
-        tenths = [n / 10 for n in range(1, 100)]
-        choices = [tenths] + [[m * ten for ten in decades for m in parts] for parts in (range(1, 10), (1, 2, 5), (1,))]
-        for choice in choices if math.log(0.1) < self.low and self.high < math.log(9.9) else choices[1:]:
-            inside = [tick for tick in choice if self.low <= math.log(tick) <= self.high]
-            if len(inside) <= 12:
+        for parts in ([n / 10 for n in range(10, 100)], range(1, 10), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+            inside = [m * ten for ten in decades for m in parts if self.low <= math.log(m * ten) <= self.high]
+            places = [self(tick) for tick in inside]
+            if all(abs(b - a) >= apart for a, b in zip(places, places[1:], strict=False)):
                 break
         return inside
 
@@ -97,7 +96,7 @@ def dots(title: str, versions: Mapping[str, str], rows: Sequence[Row]) -> str:
     axis = Log(*bounds(values), left, right)
     bottom = top + step * len(rows)
     body = legend([versions[server] for server in servers], 46, "upright")
-    for tick in axis.ticks():
+    for tick in axis.ticks(apart=40):
         body += [line(axis(tick), top - 4, axis(tick), bottom), text(axis(tick), top - 9, f"{tick:g} ×", "middle")]
     body.append(line(axis(1), top - 4, axis(1), bottom, "#888"))
     for number, row in enumerate(rows):
@@ -128,7 +127,7 @@ def lines(title: str, versions: Mapping[str, str], points: Mapping[int, Row]) ->
     body = legend([versions[server] for server in servers], 46, "level")
     for n in points:
         body += [line(across(n), top, across(n), bottom), text(across(n), bottom + 16, _short(n), "middle", 10)]
-    for tick in up.ticks():
+    for tick in up.ticks(apart=18):
         body += [line(left, up(tick), right, up(tick)), text(left - 8, up(tick) + 4, f"{tick:g} ×", "end")]
     body.append(line(left, up(1), right, up(1), "#888"))
     for kind, server in enumerate(servers):

@@ -27,7 +27,8 @@ QUESTIONS = (
      ("HLL.FUNNEL", "5", "h:0", "h:1", "h:2", "h:3", "h:4")),
 )
 TABLES = (
-    Table("sets", "µs in the command; PF: PFCOUNT of two dense keys", tuple(measure for measure, _ in QUESTIONS)),
+    Table("sets", "several sets, µs in the command (PF: PFCOUNT of two keys)",
+          tuple(measure for measure, _ in QUESTIONS)),
 )
 
 
