@@ -124,9 +124,10 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
     # Here and not above: the help and the check must work before the packages are installed.
     import redis
 
+    from local_server import Server, ServerError
+
     from .load import Progress, load
     from .report import Report
-    from .server import Server, ServerError
 
     settings = {} if options.precision is None else {"hll.default-precision": str(options.precision)}
     binary = options.server or "redis-server"

@@ -1,4 +1,7 @@
-"""One Redis or Valkey server for the demonstration, in a directory of its own, gone without a trace when it is stopped."""
+"""One Redis or Valkey server, in a directory of its own, gone without a trace when it is stopped.
+
+The demonstration shows its answers on one, and the measurements take place in one.
+"""
 
 import os
 import shutil
@@ -7,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -27,10 +31,13 @@ def free_port() -> int:
 class Server:
     """A server process with the module loaded. As a context manager it stops on the way out, unless keep() was called."""
 
-    def __init__(self, binary: str, config: Path, module: Path, port: int | None, settings: dict[str, str]) -> None:
+    def __init__(self, binary: str, config: Path, module: Path, port: int | None = None,
+                 settings: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> None:
+        """`settings` are the module's, `options` the server's own; the latter win over what the file says."""
         self.binary, self.config, self.module = binary, config, module
         self.port = port or free_port()
-        self.settings = settings
+        self.settings = settings or {}
+        self.options = options or {}
         self.kept = False
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = Path()
@@ -51,6 +58,16 @@ class Server:
     def keep(self) -> None:
         self.kept = True
 
+    def restart(self) -> None:
+        """Ends the process and starts it anew; it loads what was saved in its directory."""
+        self._end_process()
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def client(self) -> redis.Redis:
         return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=120)
 
@@ -60,9 +77,11 @@ class Server:
                 raise ServerError(f"port {self.port} is in use; choose another with --port, or none for a free one")
         line = [self.binary, str(self.config), "--port", str(self.port), "--bind", "127.0.0.1",
                 "--dir", str(self.directory), "--logfile", str(self.log),
-                # A demonstration has nothing to keep.
-                "--save", "", "--appendonly", "no",
-                "--loadmodule", str(self.module)]
+                # Nothing here is worth keeping.
+                "--save", "", "--appendonly", "no"]
+        for name, value in self.options.items():
+            line += [f"--{name}", value]
+        line += ["--loadmodule", str(self.module)]
         # The module's settings are known only through the module, so they follow it.
         for name, value in self.settings.items():
             line += [f"--{name}", value]
@@ -76,10 +95,11 @@ class Server:
                 raise ServerError(f"{self.binary} did not start; it said:\n{self._last_words()}")
             try:
                 with self.client() as client:
+                    client.ping()  # INFO is answered even while the server is loading
                     if client.info("server")["process_id"] == self._process.pid:
                         return
                     raise ServerError(f"another server answers on port {self.port}")
-            except redis.ConnectionError:  # also while it is loading
+            except redis.ConnectionError:  # what BusyLoadingError is, too
                 time.sleep(0.05)
         raise ServerError(f"{self.binary} did not answer within {START_SECONDS} s; its log ends:\n{self._last_words()}")
 
@@ -93,7 +113,15 @@ class Server:
 
     def _stop(self) -> None:
         # A second Ctrl-C must not end the tidying up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._end_process()
+            if self.directory != Path() and os.path.isdir(self.directory):
+                shutil.rmtree(self.directory, ignore_errors=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _end_process(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -101,5 +129,3 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self.directory != Path() and os.path.isdir(self.directory):
-            shutil.rmtree(self.directory, ignore_errors=True)

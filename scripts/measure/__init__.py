@@ -1,0 +1,1 @@
+"""What the module costs beside the server's own HyperLogLog (PF): scripts/bench."""
