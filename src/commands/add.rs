@@ -35,7 +35,7 @@ impl Command for Add {
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let alone = call.args.len() == 1;
+        let alone = call.args.remaining() == 1;
         let mut elements = call.args.rest()?;
         let mut key = call.write(name);
         let Some(sketch) = key.sketch_mut()? else {

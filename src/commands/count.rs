@@ -24,7 +24,7 @@ impl Command for Count {
     };
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
-        let estimate = if call.args.len() == 1 {
+        let estimate = if call.args.remaining() == 1 {
             let name = call.args.next()?;
             let key = call.read(name);
             key.sketch()?.map(Sketch::estimate)

@@ -105,7 +105,7 @@ impl<'a> Args<'a> {
     }
 
     /// How many are left.
-    pub fn len(&self) -> usize {
+    pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
