@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The version this code writes, and the first byte of everything it writes.
 pub const VERSION: u8 = 1;
 
-const CHECKSUM_BYTES: usize = 4;
+pub(super) const CHECKSUM_BYTES: usize = 4;
 
 /// The order of fields and variants is the format.
 #[derive(Serialize, Deserialize)]
@@ -135,7 +135,7 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
     payload
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+pub(super) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     (xxh3_64(bytes) as u32).to_le_bytes()
 }
 
