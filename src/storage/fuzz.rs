@@ -82,31 +82,24 @@ fn redis_corpus() -> Vec<Vec<u8>> {
     corpus
 }
 
-/// Random runs that end near the 16,384th register.
+/// Random runs that end with the 16,384th register, or near it.
 fn random_runs(rng: &mut StdRng) -> Vec<u8> {
     let mut value = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80".to_vec();
-    let mut covered = 0u32;
-    while covered < 16_384 {
-        let (opcode, run): (Vec<u8>, u32) = match rng.random_range(0..4) {
-            0 => {
-                let run = rng.random_range(1..=64);
-                (vec![run as u8 - 1], run)
-            }
-            1 => {
-                let run: u16 = rng.random_range(1..=16_384 >> rng.random_range(0..8));
-                ((0x4000 | (run - 1)).to_be_bytes().into(), run.into())
-            }
-            _ => {
-                let value: u8 = rng.random_range(0x80..=0xff);
-                (vec![value], u32::from(value & 3) + 1)
-            }
-        };
-        value.extend(opcode);
-        covered += run;
+    let exact = rng.random();
+    let mut left = 16_384i32;
+    while left > 0 {
+        let most = if exact { left } else { 16_384 };
+        let longest = [4, 4, 64, 64, 256, 16_384][rng.random_range(0..6)];
+        let run = rng.random_range(1..=most.min(longest));
+        match longest {
+            4 => value.push(0x80 | rng.random_range(0..32) << 2 | (run - 1) as u8),
+            64 => value.push((run - 1) as u8),
+            _ => value.extend((0x4000 | (run - 1) as u16).to_be_bytes()),
+        }
+        left -= run;
     }
-    if rng.random() {
-        // Shortened where it went too far, to the register.
-        value.truncate(value.len() - 2);
+    if rng.random_ratio(1, 4) {
+        value.pop();
     }
     value
 }
