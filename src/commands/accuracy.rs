@@ -31,19 +31,17 @@ impl Command for Accuracy {
         let estimate = sketch.estimate();
         let mut reply = Labelled::new();
         reply.field("precision", sketch.precision().bits() as usize);
-        reply.field(
-            "encoding",
-            if sketch.is_sparse() {
-                "sparse"
-            } else {
-                "dense"
-            },
-        );
+        let encoding = match sketch.is_sparse() && key.pf_bytes().is_none() {
+            true => "sparse",
+            false => "dense",
+        };
+        reply.field("encoding", encoding);
         reply.field("estimator", estimate.method.name());
         reply.estimate("estimate", estimate.value, estimate.interval(confidence));
         reply.number("confidence", confidence);
         reply.number("standard_error", estimate.relative_error());
-        reply.field("bytes", sketch.memory_bytes());
+        let bytes = key.pf_bytes().unwrap_or(sketch.memory_bytes());
+        reply.field("bytes", bytes);
         reply.field("advice", advice(sketch.precision()));
         Ok(reply.into())
     }

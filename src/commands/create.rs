@@ -1,11 +1,11 @@
-//! `HLL.CREATE key [PRECISION p | ERROR e] [HASH XXH3]`: an empty sketch where there was no key.
+//! `HLL.CREATE key [PRECISION p | ERROR e] [HASH XXH3 | REDIS | DATASKETCHES]`: an empty sketch where there was no key.
 
 use super::new_sketch;
 use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
-use crate::server::settings;
+use crate::server::settings::{self, HashChoice};
 use crate::sketch::Precision;
 
 /// See the head of this file.
@@ -32,9 +32,16 @@ impl Command for Create {
                 ],
             )
             .optional(),
-            ArgSpec::one_of(c"hash", &[ArgSpec::word(c"xxh3", c"XXH3")])
-                .behind(c"HASH")
-                .optional(),
+            ArgSpec::one_of(
+                c"hash",
+                &[
+                    ArgSpec::word(c"xxh3", c"XXH3"),
+                    ArgSpec::word(c"redis", c"REDIS"),
+                    ArgSpec::word(c"datasketches", c"DATASKETCHES"),
+                ],
+            )
+            .behind(c"HASH")
+            .optional(),
         ],
     };
 
@@ -51,9 +58,10 @@ impl Command for Create {
                 "ERROR" => call.args.option_value(word, &mut by_error, |args| {
                     args.number("error", Precision::MAX.merged_error()..=1.0)
                 })?,
-                _ => call
-                    .args
-                    .option_value(word, &mut hash, |args| args.word("hash", &["XXH3"]))?,
+                _ => call.args.option_value(word, &mut hash, |args| {
+                    let chosen = args.word("hash", &["XXH3", "REDIS", "DATASKETCHES"])?;
+                    Ok(HashChoice::ALL[chosen].family())
+                })?,
             }
         }
         let precision = match (by_number, by_error) {
@@ -74,7 +82,8 @@ impl Command for Create {
                 "the key is there already, delete it first or choose another one",
             ));
         }
-        let sketch = new_sketch(call, precision)?;
+        let hash = hash.unwrap_or_else(settings::default_hash);
+        let sketch = new_sketch(call, precision, hash)?;
         call.create(name, key, sketch, c"hll.create");
         Ok(Reply::Ok)
     }

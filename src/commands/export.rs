@@ -1,4 +1,5 @@
-//! `HLL.EXPORT key [FORMAT NATIVE]`: a sketch as bytes, for HLL.IMPORT on any server.
+//! `HLL.EXPORT key [FORMAT NATIVE | REDIS | DATASKETCHES] [BASE64]`: a sketch as bytes, for HLL.IMPORT on
+//! any server and for other programs.
 
 use super::required;
 use crate::server::call::Call;
@@ -6,12 +7,12 @@ use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys,
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
 use crate::server::settings;
-use crate::storage;
+use crate::storage::{Format, text};
 
 /// See the head of this file.
 pub struct Export;
 
-const OPTIONS: [&str; 1] = ["FORMAT"];
+const OPTIONS: [&str; 2] = ["FORMAT", "BASE64"];
 
 impl Command for Export {
     const SPEC: Spec = Spec {
@@ -22,21 +23,35 @@ impl Command for Export {
         complexity: c"O(M) with M registers.",
         since: c"0.1.0",
         keys: &[Keys::new(1, KeyCount::One, KeyUsage::Read)],
-        args: &[ArgSpec::key(c"key", 0), super::import::FORMAT.optional()],
+        args: &[
+            ArgSpec::key(c"key", 0),
+            super::import::FORMAT.optional(),
+            super::import::BASE64,
+        ],
     };
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let mut format = None;
-        while call.args.option(&OPTIONS)?.is_some() {
-            call.args
-                .option_value(OPTIONS[0], &mut format, super::import::format)?;
+        let (mut format, mut as_text) = (None, None);
+        while let Some(found) = call.args.option(&OPTIONS)? {
+            let word = OPTIONS[found];
+            match word {
+                "FORMAT" => call
+                    .args
+                    .option_value(word, &mut format, super::import::format)?,
+                _ => call
+                    .args
+                    .option_value(word, &mut as_text, |_| Ok(text::encode))?,
+            }
         }
         let key = call.read(name);
         let sketch = required(&key)?;
-        Ok(Reply::Bytes(storage::encode(
-            sketch,
-            settings::rdb_compression(),
-        )))
+        let payload = format
+            .unwrap_or(Format::Native)
+            .write(sketch, settings::rdb_compression())?;
+        Ok(Reply::Bytes(match as_text {
+            Some(encode) => encode(&payload),
+            None => payload,
+        }))
     }
 }

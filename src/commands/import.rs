@@ -1,6 +1,7 @@
-//! `HLL.IMPORT key FORMAT NATIVE payload [REPLACE | MERGE]`: bytes from HLL.EXPORT as a sketch.
+//! `HLL.IMPORT key FORMAT NATIVE|REDIS|DATASKETCHES payload [BASE64] [REPLACE | MERGE]`: bytes from
+//! HLL.EXPORT or from another program as a sketch.
 //!
-//! The payload is hostile until proven whole: [`storage::decode`] checks every field.
+//! The payload is hostile until proven whole: [`Format::read`] checks every field.
 
 use super::check_memory;
 use crate::server::args::Args;
@@ -8,18 +9,31 @@ use crate::server::call::{Call, Propagation};
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
-use crate::storage;
+use crate::storage::Format;
+use crate::storage::text::{self, InvalidText};
+use std::borrow::Cow;
 
 /// See the head of this file.
 pub struct Import;
 
-/// `FORMAT NATIVE`
-pub const FORMAT: ArgSpec =
-    ArgSpec::one_of(c"format", &[ArgSpec::word(c"native", c"NATIVE")]).behind(c"FORMAT");
+/// `FORMAT NATIVE|REDIS|DATASKETCHES`
+pub const FORMAT: ArgSpec = ArgSpec::one_of(
+    c"format",
+    &[
+        ArgSpec::word(c"native", c"NATIVE"),
+        ArgSpec::word(c"redis", c"REDIS"),
+        ArgSpec::word(c"datasketches", c"DATASKETCHES"),
+    ],
+)
+.behind(c"FORMAT");
+
+/// `[BASE64]`
+pub const BASE64: ArgSpec = ArgSpec::word(c"base64", c"BASE64").optional();
 
 /// The value of a FORMAT option.
-pub fn format(args: &mut Args) -> Result<(), CommandError> {
-    args.word("format", &["NATIVE"]).map(drop)
+pub fn format(args: &mut Args) -> Result<Format, CommandError> {
+    let found = args.word("format", &["NATIVE", "REDIS", "DATASKETCHES"])?;
+    Ok(Format::ALL[found])
 }
 
 /// What to do with a key that is there.
@@ -42,6 +56,7 @@ impl Command for Import {
             ArgSpec::key(c"key", 0),
             FORMAT,
             ArgSpec::string(c"payload"),
+            BASE64,
             ArgSpec::one_of(
                 c"present",
                 &[
@@ -56,13 +71,17 @@ impl Command for Import {
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
         call.args.word("the word before the format", &["FORMAT"])?;
-        format(&mut call.args)?;
-        let payload = call.args.next()?;
-        let present = present(&mut call.args)?;
+        let format = format(&mut call.args)?;
+        let payload = call.args.next()?.bytes();
+        let options = Options::read(&mut call.args)?;
 
-        let imported = storage::decode(payload.bytes())?;
+        let payload = match options.decode {
+            Some(decode) => Cow::Owned(decode(payload)?),
+            None => Cow::Borrowed(payload),
+        };
+        let imported = format.read(&payload)?;
         let mut key = call.write(name);
-        match present {
+        match options.present {
             None if key.exists() => {
                 return Err(CommandError::invalid(
                     "the key is there already, give REPLACE or MERGE",
@@ -85,16 +104,33 @@ impl Command for Import {
     }
 }
 
-fn present(args: &mut Args) -> Result<Option<Present>, CommandError> {
-    const OPTIONS: [&str; 2] = ["REPLACE", "MERGE"];
-    let mut present = None;
-    while let Some(found) = args.option(&OPTIONS)? {
-        if present.is_some() {
-            return Err(CommandError::invalid(
-                "REPLACE and MERGE exclude each other, give one of them once",
-            ));
+/// What may stand behind the payload.
+#[derive(Default)]
+struct Options {
+    present: Option<Present>,
+    /// How the payload becomes bytes, if it is text.
+    decode: Option<fn(&[u8]) -> Result<Vec<u8>, InvalidText>>,
+}
+
+impl Options {
+    fn read(args: &mut Args) -> Result<Options, CommandError> {
+        const WORDS: [&str; 3] = ["REPLACE", "MERGE", "BASE64"];
+        let mut options = Options::default();
+        while let Some(found) = args.option(&WORDS)? {
+            let present = match WORDS[found] {
+                "REPLACE" => Present::Replace,
+                "MERGE" => Present::Merge,
+                word => {
+                    args.option_value(word, &mut options.decode, |_| Ok(text::decode))?;
+                    continue;
+                }
+            };
+            if options.present.replace(present).is_some() {
+                return Err(CommandError::invalid(
+                    "REPLACE and MERGE exclude each other, give one of them once",
+                ));
+            }
         }
-        present = Some([Present::Replace, Present::Merge][found]);
+        Ok(options)
     }
-    Ok(present)
 }

@@ -30,28 +30,26 @@ impl Command for Info {
         let key = call.read(name);
         let sketch = required(&key)?;
         let estimate = sketch.estimate();
-        let stored = storage::encode(sketch, settings::rdb_compression()).len();
+        let stored = key
+            .pf_bytes()
+            .unwrap_or_else(|| storage::encode(sketch, settings::rdb_compression()).len());
+        let registers = sketch.precision().registers();
         let (encoding, compression, content) = match sketch.tokens() {
+            _ if key.pf_bytes().is_some() => ("dense", "pf", registers),
             Some(tokens) => ("sparse", "rice", tokens.len() * size_of::<Token>()),
             // What does not become smaller is stored as it is.
-            None if stored > sketch.precision().registers() => (
-                "dense",
-                Compression::None.name(),
-                sketch.precision().registers(),
-            ),
-            None => (
-                "dense",
-                settings::rdb_compression().name(),
-                sketch.precision().registers(),
-            ),
+            None if stored > registers => ("dense", Compression::None.name(), registers),
+            None => ("dense", settings::rdb_compression().name(), registers),
         };
+        let kind = match key.pf_bytes() {
+            Some(_) => "string",
+            None => sketch_type::NAME.to_str().unwrap_or_default(),
+        };
+        let memory = key.pf_bytes().unwrap_or(sketch.memory_bytes());
         Ok(Reply::Map(vec![
-            (
-                "type",
-                sketch_type::NAME.to_str().unwrap_or_default().into(),
-            ),
+            ("type", kind.into()),
             ("precision", (sketch.precision().bits() as usize).into()),
-            ("registers", sketch.precision().registers().into()),
+            ("registers", registers.into()),
             ("encoding", encoding.into()),
             ("hash", sketch.hash_family().name().into()),
             (
@@ -61,7 +59,7 @@ impl Command for Info {
             ("estimator", estimate.method.name().into()),
             ("count", Reply::Integer(rounded(estimate))),
             ("standard_error", estimate.relative_error().into()),
-            ("memory_bytes", sketch.memory_bytes().into()),
+            ("memory_bytes", memory.into()),
             ("serialized_bytes", stored.into()),
             ("compression", compression.into()),
             ("compression_ratio", (content as f64 / stored as f64).into()),

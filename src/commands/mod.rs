@@ -26,18 +26,22 @@ use crate::server::key::ReadKey;
 use crate::server::reply::Reply;
 use crate::server::settings;
 use crate::sketch::joint::Rate;
-use crate::sketch::{Estimate, Precision, Sketch};
+use crate::sketch::{Estimate, HashFamily, Precision, Sketch};
 use std::ops::RangeInclusive;
 
 /// The empty sketch that a command makes for a new key.
-fn new_sketch(call: &Call, precision: Precision) -> Result<Sketch, CommandError> {
+fn new_sketch(call: &Call, precision: Precision, hash: HashFamily) -> Result<Sketch, CommandError> {
     check_memory(call, precision)?;
-    Ok(Sketch::new(precision, settings::default_hash()))
+    Ok(Sketch::new(precision, hash))
 }
 
-/// The same where the client did not ask for a precision.
+/// The same where the client asked for nothing in particular.
 fn default_sketch(call: &Call) -> Result<Sketch, CommandError> {
-    new_sketch(call, settings::default_precision())
+    new_sketch(
+        call,
+        settings::default_precision(),
+        settings::default_hash(),
+    )
 }
 
 /// Refuses a precision whose sketches may outgrow `hll.max-memory-per-key`. Asked before a sketch

@@ -43,7 +43,7 @@ impl<'a> Arg<'a> {
     }
 
     /// For error messages.
-    fn shown(self) -> String {
+    pub fn shown(self) -> String {
         printable(self.bytes(), 64)
     }
 

@@ -1,7 +1,8 @@
 //! What can be wrong with a command, as the client reads it.
 
 use crate::sketch::HashMismatch;
-use crate::storage::DecodeError;
+use crate::storage::text::InvalidText;
+use crate::storage::{ReadError, WriteError};
 use std::ffi::CString;
 use std::fmt::Display;
 
@@ -47,8 +48,20 @@ impl From<HashMismatch> for CommandError {
     }
 }
 
-impl From<DecodeError> for CommandError {
-    fn from(error: DecodeError) -> Self {
+impl From<ReadError> for CommandError {
+    fn from(error: ReadError) -> Self {
+        CommandError::invalid(error)
+    }
+}
+
+impl From<WriteError> for CommandError {
+    fn from(error: WriteError) -> Self {
+        CommandError::invalid(error)
+    }
+}
+
+impl From<InvalidText> for CommandError {
+    fn from(error: InvalidText) -> Self {
         CommandError::invalid(error)
     }
 }

@@ -1,18 +1,39 @@
 //! Keys of the keyspace, opened for one command and closed by themselves.
+//!
+//! Besides our own type, a key may hold a PF key's string. It is read as the sketch it is, once for each
+//! handle, and never written.
 
 use super::args::Arg;
 use super::error::CommandError;
 use super::sketch_type;
 use crate::sketch::Sketch;
+use crate::storage::redis;
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey};
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::ffi::c_int;
-use std::marker::PhantomData;
+use std::slice;
 
 /// A key opened for reading. It may be missing.
 pub struct ReadKey<'a> {
+    ctx: *mut RedisModuleCtx,
+    name: Arg<'a>,
     handle: *mut RedisModuleKey,
-    call: PhantomData<&'a ()>,
+    /// What a PF key's string says, once it was asked.
+    pf: OnceCell<Box<Sketch>>,
 }
+
+/// What is under a key.
+enum Content {
+    Missing,
+    /// Made by `Box::into_raw`.
+    Sketch(*mut Sketch),
+    String,
+}
+
+/// Shorter strings may be stored in a way that direct access would change (the server rewrites numbers and
+/// strings that are embedded in their object, 44 bytes today), and are copied instead.
+const EMBEDDED: usize = 256;
 
 /// A key opened for writing. It may be missing.
 pub struct WriteKey<'a> {
@@ -33,32 +54,110 @@ impl<'a> ReadKey<'a> {
         // SAFETY: by the caller; the name is a live string of this call.
         let handle = unsafe { api!(RedisModule_OpenKey(ctx, name.string(), mode as c_int)) };
         ReadKey {
+            ctx,
+            name,
             handle,
-            call: PhantomData,
+            pf: OnceCell::new(),
         }
     }
 
     /// The sketch under the key; `None` where there is no key.
     pub fn sketch(&self) -> Result<Option<&Sketch>, CommandError> {
-        // SAFETY: the value is our own type (checked in `value`), made by `Box::into_raw`, and stays
-        // while this handle is open: a command changes a key only through a `WriteKey` of its own,
-        // and none of ours holds a sketch of a key it is about to change.
-        Ok(self.value()?.map(|value| unsafe { &*value }))
+        match self.content()? {
+            Content::Missing => Ok(None),
+            // SAFETY: the value is our own type (checked in `content`) and stays while this handle is
+            // open: a command changes a key only through a `WriteKey` of its own, and none of ours holds
+            // a sketch of a key it is about to change.
+            Content::Sketch(value) => Ok(Some(unsafe { &*value })),
+            Content::String => self.pf().map(Some),
+        }
     }
 
-    fn value(&self) -> Result<Option<*mut Sketch>, CommandError> {
+    /// The bytes of a PF key's string; `None` for everything else.
+    pub fn pf_bytes(&self) -> Option<usize> {
+        self.pf.get()?;
+        // SAFETY: the handle is open.
+        Some(unsafe { api!(RedisModule_ValueLength(self.handle)) })
+    }
+
+    /// The sketch of a PF key.
+    fn pf(&self) -> Result<&Sketch, CommandError> {
+        if self.pf.get().is_none() {
+            let string = self.string();
+            if !redis::is_pf(&string) {
+                return Err(CommandError::WrongType);
+            }
+            let sketch = redis::decode(&string).map_err(|error| {
+                CommandError::invalid(format_args!(
+                    "PF key '{}' is damaged ({}), delete it or restore it from a copy",
+                    self.name.shown(),
+                    error.0
+                ))
+            })?;
+            return Ok(self.pf.get_or_init(|| Box::new(sketch)));
+        }
+        self.pf
+            .get()
+            .map(|sketch| &**sketch)
+            .ok_or(CommandError::Internal)
+    }
+
+    /// The string under the key.
+    fn string(&self) -> Cow<'_, [u8]> {
+        // SAFETY: the handle is open and holds a string.
+        let len = unsafe { api!(RedisModule_ValueLength(self.handle)) };
+        if len < EMBEDDED
+            && let Some(copy) = self.copied()
+        {
+            return Cow::Owned(copy);
+        }
+        let mut len = 0;
+        // SAFETY: as above. A string of this length is left as it is, and its bytes stay while the handle
+        // is open and nothing writes the key.
+        unsafe {
+            let mode = raw::REDISMODULE_READ as c_int;
+            let start = api!(RedisModule_StringDMA(self.handle, &mut len, mode));
+            Cow::Borrowed(slice::from_raw_parts(start.cast(), len))
+        }
+    }
+
+    /// The string under the key as GET tells it; `None` where the server has no GET (it can be renamed).
+    fn copied(&self) -> Option<Vec<u8>> {
+        // SAFETY: the context and the name live as long as the call. The reply is ours to free, and its
+        // bytes are copied before.
+        unsafe {
+            let name = self.name.string();
+            let reply = api!(RedisModule_Call(
+                self.ctx,
+                c"GET".as_ptr(),
+                c"s".as_ptr(),
+                name
+            ));
+            if reply.is_null() {
+                return None;
+            }
+            let mut len = 0;
+            let start = api!(RedisModule_CallReplyStringPtr(reply, &mut len));
+            let copy =
+                (!start.is_null()).then(|| slice::from_raw_parts(start.cast::<u8>(), len).to_vec());
+            api!(RedisModule_FreeCallReply(reply));
+            copy
+        }
+    }
+
+    fn content(&self) -> Result<Content, CommandError> {
         // SAFETY: the handle is open; a null one (a missing key) has type EMPTY.
         unsafe {
             // Null for whatever is not a module's type, and for a missing key.
             if api!(RedisModule_ModuleTypeGetType(self.handle)) == sketch_type::handle() {
-                return Ok(Some(
-                    api!(RedisModule_ModuleTypeGetValue(self.handle)).cast(),
-                ));
+                let value = api!(RedisModule_ModuleTypeGetValue(self.handle));
+                return Ok(Content::Sketch(value.cast()));
             }
-            if api!(RedisModule_KeyType(self.handle)) as isize == raw::REDISMODULE_KEYTYPE_EMPTY {
-                return Ok(None);
+            match api!(RedisModule_KeyType(self.handle)) as isize {
+                raw::REDISMODULE_KEYTYPE_EMPTY => Ok(Content::Missing),
+                raw::REDISMODULE_KEYTYPE_STRING => Ok(Content::String),
+                _ => Err(CommandError::WrongType),
             }
-            Err(CommandError::WrongType)
         }
     }
 }
@@ -91,13 +190,29 @@ impl<'a> WriteKey<'a> {
 
     /// The sketch under the key; `None` where there is no key.
     pub fn sketch(&self) -> Result<Option<&Sketch>, CommandError> {
-        self.key.sketch()
+        // SAFETY: as in `ReadKey::sketch`.
+        Ok(self.value()?.map(|value| unsafe { &*value }))
     }
 
     /// The sketch under the key, to be changed.
     pub fn sketch_mut(&mut self) -> Result<Option<&mut Sketch>, CommandError> {
         // SAFETY: as in `ReadKey::sketch`, and `self` is borrowed for as long.
-        Ok(self.key.value()?.map(|value| unsafe { &mut *value }))
+        Ok(self.value()?.map(|value| unsafe { &mut *value }))
+    }
+
+    fn value(&self) -> Result<Option<*mut Sketch>, CommandError> {
+        match self.key.content()? {
+            Content::Missing => Ok(None),
+            Content::Sketch(value) => Ok(Some(value)),
+            Content::String => {
+                self.key.pf()?;
+                let name = self.key.name.shown();
+                Err(CommandError::invalid(format_args!(
+                    "'{name}' is a PF key and only read here, \
+                     make a sketch of it with HLL.MERGE newkey {name} and write to that"
+                )))
+            }
+        }
     }
 
     /// Puts a sketch under the key. A sketch that is there is changed in place and keeps its time to

@@ -33,6 +33,16 @@ static DEFAULT_PRECISION: Setting = Setting {
     value: AtomicI64::new(Precision::DEFAULT.bits() as i64),
 };
 
+/// In the order of [`HashChoice`].
+static DEFAULT_HASH: Setting = Setting {
+    name: c"default-hash",
+    kind: Kind::Choice {
+        names: &[c"xxh3", c"redis", c"datasketches"],
+    },
+    flags: raw::REDISMODULE_CONFIG_DEFAULT,
+    value: AtomicI64::new(0),
+};
+
 /// Fixed while the server runs: sketches of different seeds cannot be combined.
 static HASH_SEED: Setting = Setting {
     name: c"hash-seed",
@@ -65,8 +75,9 @@ static MAX_MEMORY_PER_KEY: Setting = Setting {
     value: AtomicI64::new(0),
 };
 
-static ALL: [&Setting; 4] = [
+static ALL: [&Setting; 5] = [
     &DEFAULT_PRECISION,
+    &DEFAULT_HASH,
     &HASH_SEED,
     &RDB_COMPRESSION,
     &MAX_MEMORY_PER_KEY,
@@ -90,11 +101,40 @@ pub fn default_precision() -> Precision {
         .unwrap_or_default()
 }
 
+/// The hash functions one can choose, by their names; the seed is not the client's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashChoice {
+    /// [`HashFamily::Xxh3`] with this server's seed.
+    Xxh3,
+    /// [`HashFamily::Redis`].
+    Redis,
+    /// [`HashFamily::DataSketches`].
+    DataSketches,
+}
+
+impl HashChoice {
+    /// All of them.
+    pub const ALL: [HashChoice; 3] = [
+        HashChoice::Xxh3,
+        HashChoice::Redis,
+        HashChoice::DataSketches,
+    ];
+
+    /// The family it means on this server now.
+    pub fn family(self) -> HashFamily {
+        match self {
+            HashChoice::Xxh3 => HashFamily::Xxh3 {
+                seed: HASH_SEED.get() as u64,
+            },
+            HashChoice::Redis => HashFamily::Redis,
+            HashChoice::DataSketches => HashFamily::DataSketches,
+        }
+    }
+}
+
 /// The hash of new sketches that do not ask for one.
 pub fn default_hash() -> HashFamily {
-    HashFamily::Xxh3 {
-        seed: HASH_SEED.get() as u64,
-    }
+    HashChoice::ALL[DEFAULT_HASH.get() as usize].family()
 }
 
 /// How dense sketches are stored.
@@ -225,12 +265,18 @@ unsafe extern "C" fn set_choice(
 mod tests {
     use super::*;
 
-    #[test]
-    fn choices_stand_in_the_order_of_the_compressions() {
-        let Kind::Choice { names } = RDB_COMPRESSION.kind else {
-            panic!("rdb-compression is a choice")
+    fn names(setting: &Setting) -> Vec<&str> {
+        let Kind::Choice { names } = setting.kind else {
+            panic!("not a choice")
         };
-        let expected = Compression::ALL.map(Compression::name);
-        assert!(names.iter().map(|n| n.to_str().unwrap()).eq(expected));
+        names.iter().map(|n| n.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn choices_stand_in_the_order_of_what_they_choose() {
+        let compressions = Compression::ALL.map(Compression::name);
+        assert_eq!(names(&RDB_COMPRESSION), compressions);
+        let families = HashChoice::ALL.map(|choice| choice.family().name());
+        assert_eq!(names(&DEFAULT_HASH), families);
     }
 }

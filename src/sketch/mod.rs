@@ -88,21 +88,30 @@ pub struct HashMismatch {
 
 impl fmt::Display for HashMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.ours.name() == self.theirs.name() {
-            write!(
+        let (ours, theirs) = (self.ours.name(), self.theirs.name());
+        if ours == theirs {
+            return write!(
                 f,
-                "sketches made with different {} seeds cannot be combined, \
-                 build them with the same hll.hash-seed",
-                self.ours.name()
-            )
-        } else {
-            write!(
-                f,
-                "sketches of hash families {} and {} cannot be combined, \
-                 build them with the same one",
-                self.ours.name(),
-                self.theirs.name()
-            )
+                "sketches made with different {ours} seeds cannot be combined, \
+                 build them with the same hll.hash-seed"
+            );
+        }
+        write!(
+            f,
+            "sketches of hash families {ours} and {theirs} cannot be combined, "
+        )?;
+        match [self.ours, self.theirs] {
+            [HashFamily::Xxh3 { .. }, HashFamily::Redis]
+            | [HashFamily::Redis, HashFamily::Xxh3 { .. }] => f.write_str(
+                "a sketch that goes with PF keys is created with HASH REDIS \
+                 and given its elements again",
+            ),
+            [HashFamily::Xxh3 { .. }, HashFamily::DataSketches]
+            | [HashFamily::DataSketches, HashFamily::Xxh3 { .. }] => f.write_str(
+                "a sketch that goes with Apache DataSketches is created with HASH DATASKETCHES \
+                 and given its elements again",
+            ),
+            _ => f.write_str("count the elements again in sketches of one family"),
         }
     }
 }
@@ -150,7 +159,7 @@ impl Sketch {
     /// Adds one element; whether the sketch changed.
     #[inline]
     pub fn add(&mut self, element: &[u8]) -> bool {
-        self.add_hash(self.hash.hash(element))
+        self.hash.counts(element) && self.add_hash(self.hash.hash(element))
     }
 
     /// Adds the element that has this hash; whether the sketch changed.

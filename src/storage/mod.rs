@@ -1,14 +1,133 @@
 //! Sketches as bytes: in the server's database file, in its append-only file, on the way to a
-//! replica, and in the hands of a client.
+//! replica, in the hands of a client, and as other programs write and read them.
 //!
 //! Every reader here is total: any bytes whatever give a sketch or an error, and nothing is
 //! allocated on the word of a length that has not been checked against the bytes at hand.
 
 mod bits;
 pub mod changes;
+pub mod datasketches;
+#[cfg(test)]
+mod fuzz;
 pub mod native;
+pub mod redis;
 mod registers;
+pub mod text;
 mod tokens;
 
 pub use native::{DecodeError, decode, encode};
 pub use registers::Compression;
+
+use crate::sketch::{HashFamily, Precision, Sketch};
+use datasketches::InvalidHll;
+use redis::InvalidPf;
+use std::fmt;
+
+/// A form in which a sketch travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// [`native`]: all that is known.
+    Native,
+    /// [`redis`]: the string under a PF key.
+    Redis,
+    /// [`datasketches`]: an HLL sketch of Apache DataSketches.
+    DataSketches,
+}
+
+/// Why a payload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// See [`native`].
+    Native(DecodeError),
+    /// See [`redis`].
+    Redis(InvalidPf),
+    /// See [`datasketches`].
+    DataSketches(InvalidHll),
+}
+
+/// Why a sketch cannot be had in a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// Its elements were hashed in another way than that format's programs hash.
+    Hash {
+        /// That of the format.
+        needed: HashFamily,
+        /// That of the sketch.
+        found: HashFamily,
+    },
+    /// It has too few registers.
+    Precision {
+        /// That of the format.
+        least: Precision,
+        /// That of the sketch.
+        found: Precision,
+    },
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 3] = [Format::Native, Format::Redis, Format::DataSketches];
+
+    /// The sketch that a payload is of.
+    pub fn read(self, payload: &[u8]) -> Result<Sketch, ReadError> {
+        match self {
+            Format::Native => native::decode(payload).map_err(ReadError::Native),
+            Format::Redis => redis::decode(payload).map_err(ReadError::Redis),
+            Format::DataSketches => datasketches::decode(payload).map_err(ReadError::DataSketches),
+        }
+    }
+
+    /// The payload of a sketch; the compression is for the native format.
+    pub fn write(self, sketch: &Sketch, compression: Compression) -> Result<Vec<u8>, WriteError> {
+        match self {
+            Format::Native => Ok(native::encode(sketch, compression)),
+            Format::Redis => redis::encode(sketch),
+            Format::DataSketches => datasketches::encode(sketch),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Native(error) => error.fmt(f),
+            ReadError::Redis(error) => error.fmt(f),
+            ReadError::DataSketches(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl WriteError {
+    /// Only sketches of this family have the format's form.
+    fn check_hash(sketch: &Sketch, needed: HashFamily) -> Result<(), WriteError> {
+        let found = sketch.hash_family();
+        if found == needed {
+            return Ok(());
+        }
+        Err(WriteError::Hash { needed, found })
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::Hash { needed, found } => write!(
+                f,
+                "this format needs a sketch of hash family {} and this one is of {}, \
+                 create it with HASH {} and add its elements again",
+                needed.name(),
+                found.name(),
+                needed.name().to_uppercase()
+            ),
+            WriteError::Precision { least, found } => write!(
+                f,
+                "this format needs precision {least} or more and the sketch has {found}, \
+                 create it with PRECISION {least} and add its elements again"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}

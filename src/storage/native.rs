@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The version this code writes, and the first byte of everything it writes.
 pub const VERSION: u8 = 1;
 
-const CHECKSUM_BYTES: usize = 4;
+pub(super) const CHECKSUM_BYTES: usize = 4;
 
 /// The order of fields and variants is the format.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +37,8 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 enum Hash {
     Xxh3 { seed: u64 },
+    Redis,
+    DataSketches,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,6 +122,8 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
         precision: sketch.precision().bits() as u8,
         hash: match sketch.hash_family() {
             HashFamily::Xxh3 { seed } => Hash::Xxh3 { seed },
+            HashFamily::Redis => Hash::Redis,
+            HashFamily::DataSketches => Hash::DataSketches,
         },
         body,
     };
@@ -131,7 +135,7 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
     payload
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+pub(super) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     (xxh3_64(bytes) as u32).to_le_bytes()
 }
 
@@ -155,6 +159,8 @@ pub fn decode(payload: &[u8]) -> Result<Sketch, DecodeError> {
     let precision = Precision::new(header.precision).ok_or(DecodeError::Invalid("precision"))?;
     let hash = match header.hash {
         Hash::Xxh3 { seed } => HashFamily::Xxh3 { seed },
+        Hash::Redis => HashFamily::Redis,
+        Hash::DataSketches => HashFamily::DataSketches,
     };
     match header.body {
         Body::Tokens { count, rice } => {
@@ -191,7 +197,10 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     fn sketch(p: u8, elements: std::ops::Range<u32>) -> Sketch {
-        let hash = HashFamily::Xxh3 { seed: 7 };
+        hashed(p, HashFamily::Xxh3 { seed: 7 }, elements)
+    }
+
+    fn hashed(p: u8, hash: HashFamily, elements: std::ops::Range<u32>) -> Sketch {
         let mut sketch = Sketch::new(Precision::new(p).unwrap(), hash);
         for i in elements {
             sketch.add(&i.to_le_bytes());
@@ -220,6 +229,9 @@ mod tests {
         let mut all = vec![sketch(13, 0..0), sketch(13, 0..1), sketch(13, 0..2047)];
         for p in [4, 10, 13, 18] {
             all.extend([sketch(p, 0..100_000), merged(p), plain(p)]);
+        }
+        for family in [HashFamily::Redis, HashFamily::DataSketches] {
+            all.extend([hashed(10, family, 0..100), hashed(10, family, 0..5_000)]);
         }
         all
     }
@@ -253,6 +265,18 @@ mod tests {
     }
 
     const EXAMPLE: &str = "010d0000000118fb70b20469cd62ff";
+
+    /// Version, precision, family, form, count, rice: families without a seed have no field for one.
+    #[test]
+    fn a_family_without_a_seed_takes_one_byte() {
+        for (family, byte) in [(HashFamily::Redis, 1), (HashFamily::DataSketches, 2)] {
+            let bytes = encode(&hashed(14, family, 0..0), Compression::Zstd);
+            assert_eq!(
+                bytes[..bytes.len() - CHECKSUM_BYTES],
+                [1, 14, byte, 0, 0, 0]
+            );
+        }
+    }
 
     #[test]
     fn every_truncation_and_every_flipped_bit_is_refused() {
