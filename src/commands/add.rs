@@ -35,8 +35,8 @@ impl Command for Add {
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let alone = call.args.remaining() == 1;
-        let mut elements = call.args.rest()?;
+        let alone = call.args.only().map(Arg::bytes);
+        let elements = call.args.rest()?;
         let mut key = call.write(name);
         let Some(sketch) = key.sketch_mut()? else {
             let mut sketch = super::default_sketch(call)?;
@@ -44,12 +44,10 @@ impl Command for Add {
             call.create(name, key, sketch, c"hll.add");
             return Ok(Reply::Integer(1));
         };
-        let propagation = match elements.next() {
-            Some(element) if alone && element.bytes().len() <= SHORT => {
-                sketch.add(element.bytes()).then_some(Propagation::Verbatim)
-            }
-            first => {
-                let changes = add_all(sketch, first.into_iter().chain(elements));
+        let propagation = match alone.filter(|element| element.len() <= SHORT) {
+            Some(element) => sketch.add(element).then_some(Propagation::Verbatim),
+            None => {
+                let changes = add_all(sketch, elements);
                 (!changes.is_empty()).then_some(Propagation::Changes(changes))
             }
         };
@@ -63,17 +61,13 @@ impl Command for Add {
 }
 
 /// Adds these elements; what has changed the sketch.
-fn add_all<'a>(sketch: &mut Sketch, elements: impl IntoIterator<Item = Arg<'a>>) -> Vec<Token> {
+fn add_all<'a>(sketch: &mut Sketch, elements: impl Iterator<Item = Arg<'a>>) -> Vec<Token> {
     let hash = sketch.hash_family();
-    let mut elements = elements.into_iter();
+    let mut elements = elements.map(Arg::bytes);
     let mut changes = Vec::new();
     let mut batch = [0; BATCH];
     loop {
-        let mut hashed = 0;
-        for (slot, element) in batch.iter_mut().zip(elements.by_ref()) {
-            *slot = hash.hash(element.bytes());
-            hashed += 1;
-        }
+        let hashed = hash.hash_batch(&mut elements, &mut batch);
         sketch.add_hashes(&batch[..hashed], &mut changes);
         if hashed < BATCH {
             return changes;

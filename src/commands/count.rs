@@ -24,14 +24,13 @@ impl Command for Count {
     };
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
-        let estimate = if call.args.remaining() == 1 {
-            let name = call.args.next()?;
-            let key = call.read(name);
-            key.sketch()?.map(Sketch::estimate)
-        } else {
-            let names = call.args.rest()?;
-            let keys = call.read_all(names);
-            Some(estimate_union(&keys)?)
+        let estimate = match call.args.only() {
+            Some(name) => call.read(name).sketch()?.map(Sketch::estimate),
+            None => {
+                let names = call.args.rest()?;
+                let keys = call.read_all(names);
+                Some(estimate_union(&keys)?)
+            }
         };
         Ok(Reply::Integer(estimate.map_or(0, rounded)))
     }

@@ -57,6 +57,7 @@ impl<'a> Arg<'a> {
 }
 
 /// The arguments that have not been read yet.
+#[derive(Clone, Copy)]
 pub struct Args<'a> {
     rest: &'a [*mut RedisModuleString],
     /// The first of them, counted from the command's name.
@@ -107,6 +108,11 @@ impl<'a> Args<'a> {
     /// How many are left.
     pub fn remaining(&self) -> usize {
         self.rest.len()
+    }
+
+    /// The one that is left, if it is only one.
+    pub fn only(mut self) -> Option<Arg<'a>> {
+        (self.remaining() == 1).then(|| self.next().ok()).flatten()
     }
 
     /// All that are left; at least one.

@@ -63,10 +63,11 @@ impl Dense {
             likeliest: OnceLock::new(),
         };
         let start = tokens.estimate();
-        dense.resume(Hip {
+        let hip = Hip {
             value: start.value,
             variance: start.variance,
-        });
+        };
+        dense.resume(&kernels::histogram(&dense.registers), hip);
         dense
     }
 
@@ -77,37 +78,67 @@ impl Dense {
         precision: Precision,
         history: bool,
     ) -> Result<Dense, InvalidRegisters> {
-        let valid = |r: Register| {
+        let memory = match history {
+            true => Memory::Merged,
+            false => Memory::Plain,
+        };
+        Dense::checked(registers, precision, memory).map(|(dense, _)| dense)
+    }
+
+    /// The same with a martingale estimate to be continued. `Ok(None)` if it does not belong to these
+    /// registers: empty and full ones have none, and each register in use has added at least 1.
+    pub fn added(
+        registers: Vec<Register>,
+        precision: Precision,
+        hip: Hip,
+    ) -> Result<Option<Dense>, InvalidRegisters> {
+        let (mut dense, histogram) = Dense::checked(registers, precision, Memory::Merged)?;
+        Ok(dense.resume(&histogram, hip).then_some(dense))
+    }
+
+    /// With how often each register occurs.
+    fn checked(
+        registers: Vec<Register>,
+        precision: Precision,
+        memory: Memory,
+    ) -> Result<(Dense, [u32; 256]), InvalidRegisters> {
+        let possible = |r: Register| {
             let u = u32::from(r >> 2);
             let possible_history = match u {
                 0 | 1 => 0,
                 2 => 0b10,
                 _ => HISTORY,
             };
-            let allowed = if history { possible_history } else { 0 };
+            let allowed = match memory {
+                Memory::Plain => 0,
+                Memory::Merged | Memory::Added { .. } => possible_history,
+            };
             u <= register::max_level(precision) && r & HISTORY & !allowed == 0
         };
-        if registers.len() != precision.registers() || !registers.iter().all(|&r| valid(r)) {
+        if registers.len() != precision.registers() {
             return Err(InvalidRegisters);
         }
-        Ok(Dense {
+        let histogram = kernels::histogram(&registers);
+        let mut occurring = (0..=255).zip(&histogram).filter(|&(_, &count)| count > 0);
+        if !occurring.all(|(r, _)| possible(r)) {
+            return Err(InvalidRegisters);
+        }
+        let dense = Dense {
             registers,
             precision,
-            memory: if history {
-                Memory::Merged
-            } else {
-                Memory::Plain
-            },
+            memory,
             likeliest: OnceLock::new(),
-        })
+        };
+        Ok((dense, histogram))
     }
 
-    /// Continues a martingale estimate that belongs to these registers. Whether it can: registers that
-    /// are empty, full or without history have none, and each register in use has added at least 1.
-    pub fn resume(&mut self, hip: Hip) -> bool {
-        let used = self.registers.iter().filter(|&&r| r != 0).count();
-        match u64::try_from(self.occupancy().unseen()) {
-            Ok(unseen @ 1..) if self.history() && hip.value >= used as f64 => {
+    /// Continues a martingale estimate; whether it can belong to these registers, of which this is the
+    /// histogram.
+    fn resume(&mut self, histogram: &[u32; 256], hip: Hip) -> bool {
+        let occupancy = Occupancy::new(histogram, self.precision, true);
+        let used = self.registers.len() - histogram[0] as usize;
+        match u64::try_from(occupancy.unseen()) {
+            Ok(unseen @ 1..) if hip.is_possible() && hip.value >= used as f64 => {
                 self.memory = Memory::Added { hip, unseen };
                 true
             }

@@ -4,20 +4,30 @@
 #[derive(Default)]
 pub struct BitWriter {
     bytes: Vec<u8>,
+    /// Bits that are not in `bytes` yet: `used` of them, less than 32 between two calls.
     pending: u64,
     used: u32,
 }
 
 impl BitWriter {
+    /// With room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> BitWriter {
+        BitWriter {
+            bytes: Vec::with_capacity(bytes),
+            ..BitWriter::default()
+        }
+    }
+
     /// The low `count` ≤ 32 bits of `value`, lowest first. Higher bits of `value` must be 0.
     pub fn write(&mut self, value: u32, count: u32) {
         debug_assert!(count <= 32 && u64::from(value) >> count == 0);
         self.pending |= u64::from(value) << self.used;
         self.used += count;
-        while self.used >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.used -= 8;
+        if self.used >= 32 {
+            let full = (self.pending as u32).to_le_bytes();
+            self.bytes.extend_from_slice(&full);
+            self.pending >>= 32;
+            self.used -= 32;
         }
     }
 
@@ -32,9 +42,9 @@ impl BitWriter {
 
     /// The bytes, the last one filled up with zeros.
     pub fn finish(mut self) -> Vec<u8> {
-        if self.used > 0 {
-            self.bytes.push(self.pending as u8);
-        }
+        let rest = self.used.div_ceil(8) as usize;
+        let pending = self.pending.to_le_bytes();
+        self.bytes.extend_from_slice(&pending[..rest]);
         self.bytes
     }
 }
@@ -56,21 +66,34 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next byte joins the pending bits; false when there is none.
+    /// As many bytes as there is room for join the pending bits; false when there is none left. Called
+    /// with less than 32 pending bits.
     fn refill(&mut self) -> bool {
-        let Some((&byte, rest)) = self.bytes.split_first() else {
-            return false;
+        let room = (64 - self.available as usize) / 8;
+        let (bytes, rest) = match self.bytes.first_chunk::<8>() {
+            Some(eight) => (*eight, &self.bytes[room..]),
+            None => {
+                let taken = self.bytes.len().min(room);
+                if taken == 0 {
+                    return false;
+                }
+                let mut bytes = [0; 8];
+                bytes[..taken].copy_from_slice(&self.bytes[..taken]);
+                (bytes, &self.bytes[taken..])
+            }
         };
+        self.pending |= u64::from_le_bytes(bytes) << self.available;
+        self.available += 8 * (self.bytes.len() - rest.len()) as u32;
+        self.pending &= u64::MAX >> (64 - self.available);
         self.bytes = rest;
-        self.pending |= u64::from(byte) << self.available;
-        self.available += 8;
         true
     }
 
     /// `count` ≤ 32 bits, lowest first.
     pub fn read(&mut self, count: u32) -> Option<u32> {
-        while self.available < count {
-            if !self.refill() {
+        if self.available < count {
+            self.refill();
+            if self.available < count {
                 return None;
             }
         }
@@ -89,12 +112,14 @@ impl<'a> BitReader<'a> {
             if ones > limit {
                 return None;
             }
-            self.pending >>= run;
             self.available -= run;
             if self.available > 0 {
-                self.read(1)?;
+                // The zero goes with them.
+                self.pending = self.pending >> run >> 1;
+                self.available -= 1;
                 return Some(ones);
             }
+            self.pending = 0;
             if !self.refill() {
                 return None;
             }

@@ -129,6 +129,7 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
     };
     let mut payload = bincode::serde::encode_to_vec(header, bincode_config())
         .expect("a header of scalars always encodes");
+    payload.reserve_exact(bytes.len() + CHECKSUM_BYTES);
     payload.extend(bytes);
     let checksum = checksum(&payload);
     payload.extend(checksum);
@@ -175,15 +176,15 @@ pub fn decode(payload: &[u8]) -> Result<Sketch, DecodeError> {
         Body::Registers { coding, kept } => {
             let registers = registers::decode(bytes, coding, precision.registers())
                 .ok_or(DecodeError::Invalid("register array"))?;
-            let history = !matches!(kept, Kept::Plain);
-            let mut dense = Dense::from_registers(registers, precision, history)
-                .map_err(|_| DecodeError::Invalid("register"))?;
-            if let Kept::Added { value, variance } = kept {
-                let hip = Hip { value, variance };
-                if !hip.is_possible() || !dense.resume(hip) {
-                    return Err(DecodeError::Invalid("estimate"));
+            let dense = match kept {
+                Kept::Added { value, variance } => {
+                    Dense::added(registers, precision, Hip { value, variance })
+                        .map(|dense| dense.ok_or(DecodeError::Invalid("estimate")))
                 }
-            }
+                Kept::Merged => Dense::from_registers(registers, precision, true).map(Ok),
+                Kept::Plain => Dense::from_registers(registers, precision, false).map(Ok),
+            };
+            let dense = dense.map_err(|_| DecodeError::Invalid("register"))??;
             Ok(Sketch::from_dense(hash, dense))
         }
     }

@@ -34,21 +34,30 @@ pub fn rice_parameter(tokens: &[Token]) -> u8 {
 }
 
 fn gaps(tokens: &[Token]) -> impl Iterator<Item = u32> {
-    let indices = tokens.iter().map(|t| t >> 6);
-    let previous = std::iter::once(0).chain(indices.clone());
-    indices
-        .zip(previous)
-        .map(|(index, previous)| index - previous)
+    let mut previous = 0;
+    tokens.iter().map(move |token| {
+        let index = token >> 6;
+        index - std::mem::replace(&mut previous, index)
+    })
 }
 
 /// The body of these tokens with parameter `k`.
 pub fn encode(tokens: &[Token], k: u8) -> Vec<u8> {
     let k = u32::from(k);
-    let mut writer = BitWriter::default();
+    let mut writer = BitWriter::with_capacity(tokens.len() * size_of::<Token>());
     for (token, gap) in tokens.iter().zip(gaps(tokens)) {
-        writer.write_unary(gap >> k);
-        writer.write(gap & ((1 << k) - 1), k);
-        writer.write_unary(token & 63);
+        let (quotient, rest, zeros) = (gap >> k, gap & ((1 << k) - 1), token & 63);
+        let bits = quotient + 1 + k + zeros + 1;
+        if bits <= 32 {
+            // All three at once, which is nearly always.
+            let ones = |count: u32| (1 << count) - 1;
+            let tail = rest | ones(zeros) << k;
+            writer.write(ones(quotient) | tail << (quotient + 1), bits);
+            continue;
+        }
+        writer.write_unary(quotient);
+        writer.write(rest, k);
+        writer.write_unary(zeros);
     }
     writer.finish()
 }

@@ -63,13 +63,28 @@ impl HashFamily {
     pub fn hash(self, element: &[u8]) -> u64 {
         match self {
             HashFamily::Xxh3 { seed } => xxh3_64_with_seed(element, seed),
-            HashFamily::Redis => {
-                let x = murmur_hash_64a(element, REDIS_SEED);
-                (x >> REDIS_INDEX_BITS).reverse_bits() | x & ((1 << REDIS_INDEX_BITS) - 1)
-            }
+            HashFamily::Redis => redis(element),
+            HashFamily::DataSketches => datasketches(element),
+        }
+    }
+
+    /// Hashes elements for as long as there are more of them and room for their hashes; how many
+    /// hashes there are. Elements that the family does not count have none.
+    ///
+    /// The family is looked at once, so that each has a loop of its own: what stands in one loop with
+    /// the others costs a third more.
+    #[inline]
+    pub fn hash_batch<'a>(
+        self,
+        elements: &mut impl Iterator<Item = &'a [u8]>,
+        hashes: &mut [u64],
+    ) -> usize {
+        match self {
+            HashFamily::Xxh3 { seed } => fill(hashes, elements, |e| xxh3_64_with_seed(e, seed)),
+            HashFamily::Redis => fill(hashes, elements, redis),
             HashFamily::DataSketches => {
-                let [h0, h1] = murmur_hash3_x64_128(element, DATASKETCHES_SEED);
-                h1 & !COUPON_INDEX_MASK | h0 & COUPON_INDEX_MASK
+                let mut counted = elements.filter(|element| self.counts(element));
+                fill(hashes, &mut counted, datasketches)
             }
         }
     }
@@ -88,6 +103,32 @@ impl HashFamily {
             HashFamily::DataSketches => "datasketches",
         }
     }
+}
+
+#[inline]
+fn fill<'a>(
+    hashes: &mut [u64],
+    elements: &mut impl Iterator<Item = &'a [u8]>,
+    hash: impl Fn(&[u8]) -> u64,
+) -> usize {
+    let mut filled = 0;
+    for (slot, element) in hashes.iter_mut().zip(elements) {
+        *slot = hash(element);
+        filled += 1;
+    }
+    filled
+}
+
+/// See [`HashFamily::Redis`].
+fn redis(element: &[u8]) -> u64 {
+    let x = murmur_hash_64a(element, REDIS_SEED);
+    (x >> REDIS_INDEX_BITS).reverse_bits() | x & ((1 << REDIS_INDEX_BITS) - 1)
+}
+
+/// See [`HashFamily::DataSketches`].
+fn datasketches(element: &[u8]) -> u64 {
+    let [h0, h1] = murmur_hash3_x64_128(element, DATASKETCHES_SEED);
+    h1 & !COUPON_INDEX_MASK | h0 & COUPON_INDEX_MASK
 }
 
 impl Default for HashFamily {
