@@ -983,9 +983,12 @@ fn times_table(times: &Times) -> String {
     for (i, entry) in timed.iter().enumerate() {
         let _ = write!(table, "| {} |", entry.label());
         for operation in times {
-            let ratio = ratio(&operation[i], &operation[0]);
+            let ratio = match ratio(&operation[i], &operation[0]) {
+                tiny if tiny < 0.005 => "< 0.01".to_string(),
+                ratio => format!("{ratio:.2}"),
+            };
             let own = nanoseconds(median(operation[i].clone()));
-            let _ = write!(table, " {own} ({ratio:.2}) |");
+            let _ = write!(table, " {own} ({ratio}) |");
         }
         table.push('\n');
     }
