@@ -90,6 +90,50 @@ impl HashFamily {
     }
 }
 
+/// A [`HashFamily`] in nine bytes without alignment, so that a structure that keeps one has room for other
+/// small fields beside it. The enum takes sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PackedFamily {
+    /// 0 for families without one.
+    seed: [u8; 8],
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Xxh3,
+    Redis,
+    DataSketches,
+}
+
+impl From<HashFamily> for PackedFamily {
+    fn from(family: HashFamily) -> PackedFamily {
+        let (kind, seed) = match family {
+            HashFamily::Xxh3 { seed } => (Kind::Xxh3, seed),
+            HashFamily::Redis => (Kind::Redis, 0),
+            HashFamily::DataSketches => (Kind::DataSketches, 0),
+        };
+        PackedFamily {
+            seed: seed.to_ne_bytes(),
+            kind,
+        }
+    }
+}
+
+impl PackedFamily {
+    /// The family.
+    #[inline]
+    pub fn get(self) -> HashFamily {
+        match self.kind {
+            Kind::Xxh3 => HashFamily::Xxh3 {
+                seed: u64::from_ne_bytes(self.seed),
+            },
+            Kind::Redis => HashFamily::Redis,
+            Kind::DataSketches => HashFamily::DataSketches,
+        }
+    }
+}
+
 impl Default for HashFamily {
     fn default() -> Self {
         HashFamily::Xxh3 { seed: 0 }
@@ -147,6 +191,21 @@ mod tests {
             let token = token::from_hash(HashFamily::DataSketches.hash(element.as_bytes()));
             let (slot, value) = (token >> 6, (token & 63) + 1);
             assert_eq!(value << 26 | slot, coupon, "{element}");
+        }
+    }
+
+    #[test]
+    fn a_packed_family_is_the_family() {
+        assert_eq!(
+            (size_of::<PackedFamily>(), align_of::<PackedFamily>()),
+            (9, 1)
+        );
+        for family in [
+            HashFamily::Xxh3 { seed: u64::MAX - 7 },
+            HashFamily::Redis,
+            HashFamily::DataSketches,
+        ] {
+            assert_eq!(PackedFamily::from(family).get(), family);
         }
     }
 
