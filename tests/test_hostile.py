@@ -14,6 +14,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 import rdb
+from foreign import TYPES, apache
 from helpers import ESTIMATE_FIELDS, KINDS, OURS, digest, elements, estimate, fields, make, refused, state
 from resp import ReplyError
 from servers import TROUBLE, DidNotStart
@@ -425,6 +426,91 @@ def test_a_payload_of_a_foreign_kind_is_refused(both_builds):
         refused(c, "HLL.IMPORT", "k", "FORMAT", "NATIVE", payload, match=OURS)
     make(c, "k", "hip", 8)
     refused(c, "HLL.IMPORT", "new", "FORMAT", "NATIVE", c("DUMP", "k"), match=OURS)
+
+
+# Formats of other programs
+
+FOREIGN = 2000  # mutations of each format on each server; scripts/fuzz tries a million of each without a server
+
+
+def foreign_payloads(c):
+    """Format -> sound payloads: PF values of both encodings, and Apache's sketches of all modes, types and serialisations.
+    To the PF values belong the shapes of CVE-2025-32023: runs beyond 16,384 registers, in front, behind, and by far."""
+    header, every = b"HYLL\x01" + bytes(11), b"\x7f\xff"
+    values = [header + runs for runs in (every, every + b"\x00", every + b"\xff", b"\x80" + every, every * 17, b"\x7f\xfe\x81", b"\xff" * 5000,
+                                         b"\x5f\xff\x84\x5f\xff", every * (2**32 // 2**14) + b"\x88")]
+    for n in (1, 60, 3000):
+        c("DEL", "made")
+        c("PFADD", "made", *elements(0, n))
+        values += [c("GET", "made")] * 3
+    apaches = []
+    for n in (0, 5, 20, 3000):
+        for kind in TYPES:
+            for lg_k in (4, 10):
+                sketch = apache(elements(0, n), lg_k, kind)
+                apaches += [sketch.serialize_compact(), sketch.serialize_updatable()]
+    c("DEL", "made")
+    return {"REDIS": values, "DATASKETCHES": apaches}
+
+
+def damaged(payloads, rng):
+    """Mostly small ones: the half megabyte that takes an index round 32 bits once in a while."""
+    while True:
+        payload = rng.choice(payloads)
+        if len(payload) < 100_000 or rng.random() < 0.02:
+            return mutate(payload, rng) if rng.random() < 0.95 else payload
+
+
+def assert_answer(replies, label):
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            assert reply.text.startswith(("ERR HLL: ", "WRONGTYPE")) and "internal error" not in reply.text, (reply.text, label)
+        elif type(reply) is int:
+            assert 0 <= reply < 2**63, label
+
+
+def test_foreign_payloads_are_refused_or_sound_sketches(start, server_name, rng):
+    server = start(server_name, build="checked")
+    c = server.c
+    c("PFADD", "good", *elements(0, 3000))
+    for format, payloads in foreign_payloads(c).items():
+        accepted = 0
+        for begin in range(0, FOREIGN, BATCH):
+            batch = [damaged(payloads, rng) for _ in range(BATCH)]
+            replies = c.pipe(("HLL.IMPORT", f"f{i}", "FORMAT", format, payload) for i, payload in enumerate(batch))
+            for i, (payload, reply) in enumerate(zip(batch, replies)):
+                assert_answer([reply], payload.hex()[:2000])
+                if reply == "OK":
+                    accepted += 1
+                    e = estimate(c, f"f{i}")
+                    assert all(math.isfinite(e[name]) and e[name] >= 0 for name in ("estimate", "lower", "upper", "relative_error")), payload.hex()
+                    exported = c("HLL.EXPORT", f"f{i}", "FORMAT", format)
+                    assert c("HLL.IMPORT", "twin", "FORMAT", format, exported, "REPLACE") == "OK"
+                    assert c("HLL.EXPORT", "twin", "FORMAT", format) == exported
+                    assert_answer(c.pipe([("HLL.ADD", f"f{i}", "x"), ("HLL.MERGE", "twin", f"f{i}"), ("HLL.COUNT", "twin"), ("DUMP", f"f{i}")]), payload.hex())
+            c.pipe(("DEL", f"f{i}") for i in range(BATCH))
+            c.errors.clear()
+        print(f"{format}: {accepted} of {FOREIGN} were sketches")
+        assert accepted
+
+
+def test_damaged_pf_keys_are_refused_or_sound_sets(start, server_name, rng):
+    """Under a key, by SET, where nobody checks them before a command reads them."""
+    server = start(server_name, build="checked")
+    c = server.c
+    c("PFADD", "good", *elements(0, 3000))
+    payloads = foreign_payloads(c)["REDIS"]
+    for begin in range(0, FOREIGN, BATCH):
+        batch = [damaged(payloads, rng) for _ in range(BATCH)]
+        c.pipe(("SET", f"s{i}", payload) for i, payload in enumerate(batch))
+        for command in (("HLL.COUNT", "{}"), ("HLL.FUNNEL", 2, "good", "{}"), ("HLL.COUNT", "good", "{}"), ("HLL.INFO", "{}"), ("HLL.ADD", "{}", "x"),
+                        ("HLL.MERGE", "new", "{}")):
+            replies = c.pipe([word.replace("{}", f"s{i}") if isinstance(word, str) else word for word in command] for i in range(BATCH))
+            for payload, reply in zip(batch, replies):
+                assert_answer([reply], payload.hex()[:2000])
+        assert c.pipe(("GET", f"s{i}") for i in range(BATCH)) == batch
+        c.pipe(("DEL", f"s{i}") for i in range(BATCH))
+        c.errors.clear()
 
 
 # A damaged file

@@ -125,8 +125,8 @@ def test_documentation(server, name):
     names = {a["name"] for a in flatten(arguments)}
     assert {b"key"} & names or {b"destkey"} & names, names
     tokens = {a["token"].upper() for a in flatten(arguments) if "token" in a}
-    assert tokens >= {"hll.create": {b"PRECISION", b"ERROR", b"HASH"}, "hll.estimate": {b"CONFIDENCE"}, "hll.export": {b"FORMAT"},
-                      "hll.import": {b"FORMAT", b"REPLACE", b"MERGE"}}.get(name, set())
+    assert tokens >= {"hll.create": {b"PRECISION", b"ERROR", b"HASH"}, "hll.estimate": {b"CONFIDENCE"}, "hll.export": {b"FORMAT", b"REDIS", b"DATASKETCHES", b"BASE64"},
+                      "hll.import": {b"FORMAT", b"REPLACE", b"MERGE", b"BASE64"}}.get(name, set())
 
 
 def flatten(arguments):

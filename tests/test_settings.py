@@ -5,7 +5,7 @@ import pytest
 from helpers import COMPRESSIONS, KINDS, OURS, add, digest, elements, info, make, refused, state
 from servers import DidNotStart, Server
 
-DEFAULTS = {"hll.default-precision": b"13", "hll.hash-seed": b"0", "hll.rdb-compression": b"zstd", "hll.max-memory-per-key": b"0"}
+DEFAULTS = {"hll.default-precision": b"13", "hll.default-hash": b"xxh3", "hll.hash-seed": b"0", "hll.rdb-compression": b"zstd", "hll.max-memory-per-key": b"0"}
 
 
 def get(c, name):
@@ -59,6 +59,7 @@ def test_settings_in_a_configuration_file_and_config_rewrite(start, server_name,
 @pytest.mark.parametrize("name, value", [
     ("hll.default-precision", "3"), ("hll.default-precision", "19"), ("hll.default-precision", "-1"), ("hll.default-precision", "x"),
     ("hll.default-precision", ""), ("hll.default-precision", "13.0"), ("hll.default-precision", "99999999999999999999"),
+    ("hll.default-hash", "md5"), ("hll.default-hash", ""), ("hll.default-hash", "xxh"),
     ("hll.rdb-compression", "brotli"), ("hll.rdb-compression", ""), ("hll.rdb-compression", "zst"),
     ("hll.max-memory-per-key", "-1"), ("hll.max-memory-per-key", "x"),
 ])

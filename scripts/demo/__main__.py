@@ -213,7 +213,7 @@ def print_next(report: "Report", port: int, kept: bool) -> None:
     steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
     lines = [["HLL.COUNT", *periods[:2]], ["HLL.ESTIMATE", "1", ALL_KEY], ["HLL.INFO", ALL_KEY],
              ["HLL.ADD", periods[0], "somebody-new"], ["HLL.MERGE", "visitors:two", *periods[:2]],
-             ["PFCOUNT", f"pf:{ALL_KEY}"]]
+             ["HLL.ESTIMATE", "1", f"pf:{ALL_KEY}"]]
     if len(periods) > 1:
         lines.append(["HLL.SEGMENT", "ALL", "1", periods[-1], "NONE", str(len(periods) - 1), *periods[:-1]])
         lines.append(["HLL.RETENTION", "COHORTS", "1", periods[0], "PERIODS", str(len(periods[1:8])), *periods[1:8]])

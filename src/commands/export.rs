@@ -1,6 +1,7 @@
 //! `HLL.EXPORT key [FORMAT NATIVE | REDIS | DATASKETCHES] [BASE64]`: a sketch as bytes, for HLL.IMPORT on
 //! any server and for other programs.
 
+use super::import::Base64;
 use super::required;
 use crate::server::call::Call;
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
@@ -32,16 +33,14 @@ impl Command for Export {
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let (mut format, mut as_text) = (None, None);
+        let (mut format, mut base64) = (None, None);
         while let Some(found) = call.args.option(&OPTIONS)? {
             let word = OPTIONS[found];
             match word {
                 "FORMAT" => call
                     .args
                     .option_value(word, &mut format, super::import::format)?,
-                _ => call
-                    .args
-                    .option_value(word, &mut as_text, |_| Ok(text::encode))?,
+                _ => call.args.option_value(word, &mut base64, |_| Ok(Base64))?,
             }
         }
         let key = call.read(name);
@@ -49,8 +48,8 @@ impl Command for Export {
         let payload = format
             .unwrap_or(Format::Native)
             .write(sketch, settings::rdb_compression())?;
-        Ok(Reply::Bytes(match as_text {
-            Some(encode) => encode(&payload),
+        Ok(Reply::Bytes(match base64 {
+            Some(Base64) => text::encode(&payload),
             None => payload,
         }))
     }

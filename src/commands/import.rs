@@ -9,8 +9,7 @@ use crate::server::call::{Call, Propagation};
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
-use crate::storage::Format;
-use crate::storage::text::{self, InvalidText};
+use crate::storage::{Format, text};
 use std::borrow::Cow;
 
 /// See the head of this file.
@@ -75,8 +74,8 @@ impl Command for Import {
         let payload = call.args.next()?.bytes();
         let options = Options::read(&mut call.args)?;
 
-        let payload = match options.decode {
-            Some(decode) => Cow::Owned(decode(payload)?),
+        let payload = match options.base64 {
+            Some(Base64) => Cow::Owned(text::decode(payload)?),
             None => Cow::Borrowed(payload),
         };
         let imported = format.read(&payload)?;
@@ -104,12 +103,15 @@ impl Command for Import {
     }
 }
 
+/// That the payload is, or is to be, text.
+pub struct Base64;
+
 /// What may stand behind the payload.
 #[derive(Default)]
 struct Options {
     present: Option<Present>,
-    /// How the payload becomes bytes, if it is text.
-    decode: Option<fn(&[u8]) -> Result<Vec<u8>, InvalidText>>,
+    /// Whether the payload is text.
+    base64: Option<Base64>,
 }
 
 impl Options {
@@ -121,7 +123,7 @@ impl Options {
                 "REPLACE" => Present::Replace,
                 "MERGE" => Present::Merge,
                 word => {
-                    args.option_value(word, &mut options.decode, |_| Ok(text::decode))?;
+                    args.option_value(word, &mut options.base64, |_| Ok(Base64))?;
                     continue;
                 }
             };

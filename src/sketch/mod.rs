@@ -58,6 +58,7 @@ pub use hash::HashFamily;
 pub use precision::Precision;
 pub use token::{Token, TokenSet};
 
+use hash::PackedFamily;
 use register::Register;
 use std::borrow::Cow;
 use std::fmt;
@@ -66,7 +67,7 @@ use std::ptr;
 /// A set of elements, remembered just well enough to be counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
-    hash: HashFamily,
+    hash: PackedFamily,
     precision: Precision,
     body: Body,
 }
@@ -130,7 +131,7 @@ impl Sketch {
     /// The empty sketch.
     pub fn new(precision: Precision, hash: HashFamily) -> Sketch {
         Sketch {
-            hash,
+            hash: hash.into(),
             precision,
             body: Body::Sparse(TokenSet::default()),
         }
@@ -139,7 +140,7 @@ impl Sketch {
     /// From tokens; dense if they are too many for the precision.
     pub fn from_tokens(precision: Precision, hash: HashFamily, tokens: TokenSet) -> Sketch {
         let mut sketch = Sketch {
-            hash,
+            hash: hash.into(),
             precision,
             body: Body::Sparse(tokens),
         };
@@ -150,7 +151,7 @@ impl Sketch {
     /// From registers.
     pub fn from_dense(hash: HashFamily, dense: Dense) -> Sketch {
         Sketch {
-            hash,
+            hash: hash.into(),
             precision: dense.precision(),
             body: Body::Dense(Box::new(dense)),
         }
@@ -159,7 +160,8 @@ impl Sketch {
     /// Adds one element; whether the sketch changed.
     #[inline]
     pub fn add(&mut self, element: &[u8]) -> bool {
-        self.hash.counts(element) && self.add_hash(self.hash.hash(element))
+        let family = self.hash.get();
+        family.counts(element) && self.add_hash(family.hash(element))
     }
 
     /// Adds the element that has this hash; whether the sketch changed.
@@ -243,8 +245,8 @@ impl Sketch {
             return Ok(());
         }
         Err(HashMismatch {
-            ours: self.hash,
-            theirs: other.hash,
+            ours: self.hash.get(),
+            theirs: other.hash.get(),
         })
     }
 
@@ -318,7 +320,7 @@ impl Sketch {
             .min_by_key(|sketch| sketch.precision)
             .or_else(|| members.iter().max_by_key(|sketch| sketch.precision));
         let Some(&start) = start else {
-            let nothing = Sketch::new(finest, universe.hash);
+            let nothing = Sketch::new(finest, universe.hash_family());
             return Ok(Some(Cow::Owned(nothing)));
         };
         // The same one twice is the same one.
@@ -394,7 +396,7 @@ impl Sketch {
 
     /// The function that hashes its elements.
     pub fn hash_family(&self) -> HashFamily {
-        self.hash
+        self.hash.get()
     }
 
     /// Bytes it occupies, growing room included.
