@@ -190,7 +190,7 @@ def test_what_changed_nothing_is_not_sent(start, server_name):
     assert_same(master, replica)
 
 
-def test_later_additions_are_sent_as_they_came(start, server_name):
+def test_a_short_addition_is_sent_as_it_came(start, server_name):
     """The stream of an addition to an existing key is as long as the addition, not as the sketch."""
     master, replica = start(server_name, MASTER), start(server_name)
     attach(replica, master)
@@ -200,6 +200,52 @@ def test_later_additions_are_sent_as_they_came(start, server_name):
     master.c("HLL.ADD", "k", "one new element")
     assert offset(master) - before < 200
     assert_same(master, replica)
+
+
+@pytest.mark.parametrize("hash_name", ["XXH3", "REDIS", "DATASKETCHES"])
+def test_of_an_addition_only_what_changed_the_sketch_is_sent(start, server_name, hash_name):
+    """Four bytes for each element that did, whatever its length, and the replica ends with the same bytes: through the
+    sparse form, the turn to registers (p = 10 turns at 256), and in a full sketch, where most elements change nothing."""
+    master, replica = start(server_name, MASTER), start(server_name, {"hll.default-precision": "5"})
+    attach(replica, master)
+    c = master.c
+    c("HLL.CREATE", "k", "PRECISION", 10, "HASH", hash_name)
+    in_step(master, replica)
+    frame = len(b"*3\r\n$10\r\nHLL.REPLAY\r\n$1\r\nk\r\n$4000\r\n\r\n")
+    for round_ in range(20):
+        before = offset(master)
+        batch = [f"{round_}:{i}:{'x' * 60}" for i in range(1000)]
+        assert c("HLL.ADD", "k", *batch, *batch) == 1
+        # Of the first thousand nearly each changes the sketch, of the tenth (of m = 1024 registers) some hundred.
+        assert offset(master) - before <= frame + 4 * (1000 if round_ < 10 else 300)
+        assert_same(master, replica)
+    before = offset(master)
+    assert c("HLL.ADD", "k", *batch) == 0
+    assert offset(master) == before
+    # A single long element, too.
+    for i in range(1000):
+        c("HLL.ADD", "k", f"single {i}" + "x" * 1000)
+    assert offset(master) - before < 1000 * 40
+    assert_same(master, replica)
+
+
+def test_a_replay_takes_what_a_write_sends_and_nothing_else(server):
+    c = server.c
+    changes = b"\0\x01\x7c\xd2\xc1\x40\xea\x34\xa7"
+    refused(c, "HLL.REPLAY", "k", changes, match="no such key")
+    c("HLL.CREATE", "k")
+    whole = c("HLL.EXPORT", "k")
+    for wrong in (b"", b"\0", b"abc", changes[:-1], changes[1:], b"\0\xff\xff\xff\xff", changes + b"\x27\0\0\0", whole[:-1]):
+        refused(c, "HLL.REPLAY", "k", wrong, match="^ERR HLL: content is not")
+        assert c("HLL.COUNT", "k") == 0
+    assert c("HLL.REPLAY", "k", changes) == "OK"
+    assert c("HLL.COUNT", "k") == 2
+    assert c("HLL.REPLAY", "k", changes) == "OK"
+    assert c("HLL.COUNT", "k") == 2
+    assert c("HLL.REPLAY", "k", whole) == "OK"
+    assert c("HLL.COUNT", "k") == 0
+    c("SET", "s", "x")
+    refused(c, "HLL.REPLAY", "s", changes, match="^WRONGTYPE")
 
 
 def test_a_replica_counts_and_does_not_write(start, server_name):

@@ -48,7 +48,7 @@ impl Command for Add {
             Some(element) => sketch.add(element).then_some(Propagation::Verbatim),
             None => {
                 let changes = add_all(sketch, elements);
-                (!changes.is_empty()).then_some(Propagation::Changes(changes))
+                (!changes.is_empty()).then(|| Propagation::changes(&changes))
             }
         };
         drop(key);

@@ -1,12 +1,13 @@
-//! `HLL.REPLAY key changes`: what an HLL.ADD has changed, as replicas and the append-only file get it.
-//! No client needs it.
+//! `HLL.REPLAY key content`: what a write came to, as replicas and the append-only file get it. No
+//! client needs it, and what it brings is proven like everything from outside.
 
-use super::no_such_key;
+use super::{check_memory, no_such_key};
 use crate::server::call::{Call, Propagation};
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
-use crate::storage::changes;
+use crate::storage::DecodeError;
+use crate::storage::replay::{self, Told};
 
 /// See the head of this file.
 pub struct Replay;
@@ -15,30 +16,41 @@ impl Command for Replay {
     const SPEC: Spec = Spec {
         name: c"HLL.REPLAY",
         arity: 3,
-        access: Access::WriteFast,
-        summary: c"Repeats what an HLL.ADD has changed. Sent by the module to replicas.",
-        complexity: c"O(1) for each change.",
+        access: Access::Write,
+        summary: c"Repeats a write on a replica. Sent by the module itself.",
+        complexity: c"O(N) with N changes or registers.",
         since: c"0.1.0",
-        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Insert)],
-        args: &[ArgSpec::key(c"key", 0), ArgSpec::string(c"changes")],
+        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Update)],
+        args: &[ArgSpec::key(c"key", 0), ArgSpec::string(c"content")],
     };
 
     fn run(call: &mut Call) -> Result<Reply, CommandError> {
         let name = call.args.next()?;
-        let changes = call.args.next()?.bytes();
+        let content = call.args.next()?.bytes();
         call.args.end()?;
-        let changes = changes::decode(changes).ok_or_else(|| {
-            CommandError::invalid(
-                "changes are not what HLL.ADD propagates, send elements by HLL.ADD",
-            )
+        let told = replay::decode(content).map_err(|error| match error {
+            DecodeError::Version(_) => CommandError::invalid(error),
+            DecodeError::Checksum | DecodeError::Invalid(_) => CommandError::invalid(
+                "content is not what this module propagates, send elements by HLL.ADD",
+            ),
         })?;
         let mut key = call.write(name);
-        let sketch = key.sketch_mut()?.ok_or_else(no_such_key)?;
-        let changed = sketch.replay(&changes);
+        let event = match told {
+            Told::Changes(tokens) => {
+                let sketch = key.sketch_mut()?.ok_or_else(no_such_key)?;
+                if sketch.replay(&tokens) == 0 {
+                    return Ok(Reply::Ok);
+                }
+                c"hll.add"
+            }
+            Told::Sketch(sketch) => {
+                check_memory(call, sketch.precision())?;
+                key.replace(sketch);
+                c"hll.create"
+            }
+        };
         drop(key);
-        if changed > 0 {
-            call.changed(name, c"hll.add", Propagation::Verbatim);
-        }
-        Ok(Reply::Integer(changed as i64))
+        call.changed(name, event, Propagation::Verbatim);
+        Ok(Reply::Ok)
     }
 }

@@ -14,19 +14,21 @@ pub enum Propagation {
     /// As the client sent it. For commands whose effect depends only on their arguments and on the
     /// keys they name.
     Verbatim,
-    /// As what the elements of an ADD have come to: `HLL.REPLAY key changes`. A few bytes for each
-    /// element that changed the sketch and none for the others, which are most.
-    Changes(Vec<Token>),
-    /// As the bytes of the sketch it made: `HLL.IMPORT key FORMAT NATIVE payload REPLACE`. For
-    /// whatever depends on this server's settings, such as the precision of a new key, so that
-    /// replicas end with the same bytes whatever theirs are.
-    Value(Vec<u8>),
+    /// As what it came to: `HLL.REPLAY key content`, the content being of [`storage::replay`].
+    Replay(Vec<u8>),
 }
 
 impl Propagation {
-    /// As the bytes of this sketch.
+    /// As the elements that changed the sketch. A few bytes for each of them, and none for the
+    /// others, which are most.
+    pub fn changes(tokens: &[Token]) -> Propagation {
+        Propagation::Replay(storage::replay::encode_changes(tokens))
+    }
+
+    /// As the bytes of the sketch. For whatever depends on this server's settings, such as the
+    /// precision of a new key, so that replicas end with the same bytes whatever theirs are.
     pub fn value_of(sketch: &Sketch) -> Propagation {
-        Propagation::Value(storage::encode(sketch, settings::rdb_compression()))
+        Propagation::Replay(storage::encode(sketch, settings::rdb_compression()))
     }
 }
 
@@ -139,27 +141,13 @@ impl<'a> Call<'a> {
         unsafe {
             let status = match propagation {
                 Propagation::Verbatim => api!(RedisModule_ReplicateVerbatim(self.ctx)),
-                Propagation::Changes(tokens) => {
-                    let changes = storage::changes::encode(&tokens);
-                    api!(RedisModule_Replicate(
-                        self.ctx,
-                        c"HLL.REPLAY".as_ptr(),
-                        c"sb".as_ptr(),
-                        key.string(),
-                        changes.as_ptr(),
-                        changes.len()
-                    ))
-                }
-                Propagation::Value(payload) => api!(RedisModule_Replicate(
+                Propagation::Replay(content) => api!(RedisModule_Replicate(
                     self.ctx,
-                    c"HLL.IMPORT".as_ptr(),
-                    c"sccbc".as_ptr(),
+                    c"HLL.REPLAY".as_ptr(),
+                    c"sb".as_ptr(),
                     key.string(),
-                    c"FORMAT".as_ptr(),
-                    c"NATIVE".as_ptr(),
-                    payload.as_ptr(),
-                    payload.len(),
-                    c"REPLACE".as_ptr()
+                    content.as_ptr(),
+                    content.len()
                 )),
             };
             if status != raw::Status::Ok as c_int {

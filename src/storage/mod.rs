@@ -5,13 +5,13 @@
 //! allocated on the word of a length that has not been checked against the bytes at hand.
 
 mod bits;
-pub mod changes;
 pub mod datasketches;
 #[cfg(test)]
 mod fuzz;
 pub mod native;
 pub mod redis;
 mod registers;
+pub mod replay;
 pub mod text;
 mod tokens;
 

@@ -44,7 +44,7 @@ fn gaps(tokens: &[Token]) -> impl Iterator<Item = u32> {
 /// The body of these tokens with parameter `k`.
 pub fn encode(tokens: &[Token], k: u8) -> Vec<u8> {
     let k = u32::from(k);
-    let mut writer = BitWriter::with_capacity(tokens.len() * size_of::<Token>());
+    let mut writer = BitWriter::with_capacity(size_of_val(tokens));
     for (token, gap) in tokens.iter().zip(gaps(tokens)) {
         let (quotient, rest, zeros) = (gap >> k, gap & ((1 << k) - 1), token & 63);
         let bits = quotient + 1 + k + zeros + 1;
