@@ -64,17 +64,14 @@ impl Dense {
         precision: Precision,
         history: bool,
     ) -> Result<Dense, InvalidRegisters> {
-        let valid = |r: Register| {
-            let u = u32::from(r >> 2);
-            let possible_history = match u {
-                0 | 1 => 0,
-                2 => 0b10,
-                _ => HISTORY,
-            };
-            let allowed = if history { possible_history } else { 0 };
-            u <= register::max_level(precision) && r & HISTORY & !allowed == 0
+        // Levels that do not exist, and history of levels below 1. Byte comparisons without a way out of the
+        // loop, so that it compiles to SIMD: foreign sketches are checked each time they are read.
+        let top = (register::max_level(precision) << 2) as u8 | HISTORY;
+        let impossible = |r: Register| {
+            (r > top) | (r & HISTORY != 0) & (!history | (r < 2 << 2)) | (r & 1 != 0) & (r < 3 << 2)
         };
-        if registers.len() != precision.registers() || !registers.iter().all(|&r| valid(r)) {
+        let any = registers.iter().fold(false, |any, &r| any | impossible(r));
+        if registers.len() != precision.registers() || any {
             return Err(InvalidRegisters);
         }
         Ok(Dense {
