@@ -182,6 +182,26 @@ def test_the_cached_count_is_neither_believed_nor_touched(client):
     assert client("GET", "k") == lie
 
 
+@pytest.mark.parametrize("n", [2, 900, 50_000])
+def test_pf_keys_are_read_wherever_commands_run(client, server, n):
+    """In transactions, in scripts that may not write, and for users who may call nothing but the command itself: how short
+    strings are fetched is nobody's business."""
+    fill(client, ["k"], "user:", 0, n)
+    counted = client("HLL.COUNT", "k")
+    client("MULTI")
+    client("HLL.COUNT", "k")
+    client("HLL.ESTIMATE", 1, "k")
+    assert client("EXEC")[0] == counted
+    assert client("EVAL_RO", "return redis.call('HLL.COUNT', KEYS[1])", 1, "k") == counted
+    client("ACL", "SETUSER", "reader", "on", ">pw", "resetkeys", "%R~k", "-@all", "+hll.count", "+hello")
+    other = server.client(2)
+    other("AUTH", "reader", "pw")
+    assert other("HLL.COUNT", "k") == counted
+    for command in (("HLL.COUNT", "another"), ("GET", "k")):
+        with pytest.raises(ReplyError, match="NOPERM"):
+            other(*command)
+
+
 # Writes and other strings
 
 

@@ -31,9 +31,10 @@ impl Command for Accuracy {
         let estimate = sketch.estimate();
         let mut reply = Labelled::new();
         reply.field("precision", sketch.precision().bits() as usize);
-        let encoding = match sketch.is_sparse() && key.pf_bytes().is_none() {
-            true => "sparse",
-            false => "dense",
+        let encoding = if sketch.is_sparse() && key.pf_bytes().is_none() {
+            "sparse"
+        } else {
+            "dense"
         };
         reply.field("encoding", encoding);
         reply.field("estimator", estimate.method.name());

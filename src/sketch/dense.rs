@@ -67,7 +67,7 @@ impl Dense {
             value: start.value,
             variance: start.variance,
         };
-        dense.resume(&kernels::histogram(&dense.registers), hip);
+        dense.resume(hip);
         dense
     }
 
@@ -78,11 +78,25 @@ impl Dense {
         precision: Precision,
         history: bool,
     ) -> Result<Dense, InvalidRegisters> {
-        let memory = match history {
-            true => Memory::Merged,
-            false => Memory::Plain,
+        // Levels that do not exist, and history of levels below 1. Byte comparisons without a way out of the
+        // loop, so that it compiles to SIMD: foreign sketches are checked each time they are read.
+        let top = (register::max_level(precision) << 2) as u8 | HISTORY;
+        let impossible = |r: Register| {
+            (r > top) | (r & HISTORY != 0) & (!history | (r < 2 << 2)) | (r & 1 != 0) & (r < 3 << 2)
         };
-        Dense::checked(registers, precision, memory).map(|(dense, _)| dense)
+        let any = registers.iter().fold(false, |any, &r| any | impossible(r));
+        if registers.len() != precision.registers() || any {
+            return Err(InvalidRegisters);
+        }
+        Ok(Dense {
+            registers,
+            precision,
+            memory: match history {
+                true => Memory::Merged,
+                false => Memory::Plain,
+            },
+            likeliest: OnceLock::new(),
+        })
     }
 
     /// The same with a martingale estimate to be continued. `Ok(None)` if it does not belong to these
@@ -92,50 +106,14 @@ impl Dense {
         precision: Precision,
         hip: Hip,
     ) -> Result<Option<Dense>, InvalidRegisters> {
-        let (mut dense, histogram) = Dense::checked(registers, precision, Memory::Merged)?;
-        Ok(dense.resume(&histogram, hip).then_some(dense))
+        let mut dense = Dense::from_registers(registers, precision, true)?;
+        Ok(dense.resume(hip).then_some(dense))
     }
 
-    /// With how often each register occurs.
-    fn checked(
-        registers: Vec<Register>,
-        precision: Precision,
-        memory: Memory,
-    ) -> Result<(Dense, [u32; 256]), InvalidRegisters> {
-        let possible = |r: Register| {
-            let u = u32::from(r >> 2);
-            let possible_history = match u {
-                0 | 1 => 0,
-                2 => 0b10,
-                _ => HISTORY,
-            };
-            let allowed = match memory {
-                Memory::Plain => 0,
-                Memory::Merged | Memory::Added { .. } => possible_history,
-            };
-            u <= register::max_level(precision) && r & HISTORY & !allowed == 0
-        };
-        if registers.len() != precision.registers() {
-            return Err(InvalidRegisters);
-        }
-        let histogram = kernels::histogram(&registers);
-        let mut occurring = (0..=255).zip(&histogram).filter(|&(_, &count)| count > 0);
-        if !occurring.all(|(r, _)| possible(r)) {
-            return Err(InvalidRegisters);
-        }
-        let dense = Dense {
-            registers,
-            precision,
-            memory,
-            likeliest: OnceLock::new(),
-        };
-        Ok((dense, histogram))
-    }
-
-    /// Continues a martingale estimate; whether it can belong to these registers, of which this is the
-    /// histogram.
-    fn resume(&mut self, histogram: &[u32; 256], hip: Hip) -> bool {
-        let occupancy = Occupancy::new(histogram, self.precision, true);
+    /// Continues a martingale estimate; whether it can belong to these registers.
+    fn resume(&mut self, hip: Hip) -> bool {
+        let histogram = kernels::histogram(&self.registers);
+        let occupancy = Occupancy::new(&histogram, self.precision, true);
         let used = self.registers.len() - histogram[0] as usize;
         match u64::try_from(occupancy.unseen()) {
             Ok(unseen @ 1..) if hip.is_possible() && hip.value >= used as f64 => {

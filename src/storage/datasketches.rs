@@ -5,14 +5,14 @@
 //! by how many elements there are:
 //!
 //! ```text
-//!   byte   0        1     2      3    4      5      6      7     8 ...
-//!        +--------+-----+------+----+------+------+------+-----+---------------------------------------+
-//!   LIST | ints 2 | 1   | 7    |lgK |lgArr |flags |count |mode | coupons, 4 bytes each                 |
-//!   SET  | ints 3 | ver.| HLL  |lgK |lgArr |flags | 0    |mode | count, 4 bytes | coupons              |
-//!   HLL  | ints 10|     |      |lgK |lgAux |flags |curMin|mode | derived, 28 bytes | exceptions, count |
-//!        +--------+-----+------+----+------+------+------+-----+---------------------------------------+
-//!                                                                 ... of HLL, from byte 40: registers,
-//!                                                                     then the exceptions, 4 bytes each
+//!   byte   0      1         2        3     4        5       6        7       8
+//!        +------+---------+--------+-----+--------+-------+--------+------+------------------------+
+//!   LIST | 2    | version | family | lgK | lgArr  | flags | count  | mode | coupons, 4 bytes each  |
+//!   SET  | 3    | 1       | 7, HLL | lgK | lgArr  | flags | 0      | mode | count, 4; coupons      |
+//!   HLL  | 10   |         |        | lgK | lgArr  | flags | curMin | mode | derived, 28; count of  |
+//!        | ints |         |        |     |        |       |        |      | exceptions, 4;         |
+//!        |      |         |        |     |        |       |        |      | registers; exceptions  |
+//!        +------+---------+--------+-----+--------+-------+--------+------+------------------------+
 //!
 //!   flags   bit 2  empty                          mode   bits 0-1  0 LIST, 1 SET, 2 HLL
 //!           bit 3  compact                               bits 2-3  0 HLL_4, 1 HLL_6, 2 HLL_8
@@ -22,7 +22,8 @@
 //! A **coupon** is an element, nearly: its slot in the low 26 bits (low bits of the one hash) and its value,
 //! 1 to 63, in the high 6 (one more than the leading zeros of the other). That is our token with the fields
 //! the other way round, so small sketches travel without any loss. *Compact* arrays hold `count` coupons;
-//! the others are hash tables of 2^lgArr places, the empty ones 0.
+//! the others are hash tables of 2^lgArr places, the empty ones 0. The list of the one string `a`, at lgK 13,
+//! is `02 01 07 0d 03 08 01 08` and the coupon `2f 82 3b 04`: slot 0x3b822f, value 1.
 //!
 //! **Registers** hold the highest value of the coupons whose slots agree in the low lgK bits:
 //!
@@ -36,8 +37,8 @@
 //! **Derived**, and not believed here: the running estimate (HIP, bytes 8 to 15), the sums of 2^-value
 //! over the registers up to 31 and from 32 on (KxQ, 16 to 23 and 24 to 31), the number of registers at
 //! curMin (32 to 35). All of them follow from the registers, except HIP, which follows from an
-//! order of elements that nobody can check. What is written here is right in all of them and declares
-//! itself *out of order*, which to every Apache library means: no HIP, estimate from the registers.
+//! order of elements that nobody can check. What is written here has the right sums and number, 0 for HIP,
+//! and declares itself *out of order*, which to every Apache library means: estimate from the registers.
 //!
 //! lgK 19 to 21 is folded to 18, our finest. Values above our highest level, 65 - p, become that; no more
 //! than one element in 2^46 has one.

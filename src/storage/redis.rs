@@ -103,7 +103,7 @@ pub fn decode(bytes: &[u8]) -> Result<Sketch, InvalidPf> {
         SPARSE => sparse_registers(body)?,
         _ => return Err(InvalidPf("its encoding is neither dense nor sparse")),
     };
-    if registers.iter().all(|&r| r == 0) {
+    if registers.iter().fold(0, |all, r| all | r) == 0 {
         return Ok(Sketch::new(PRECISION, HashFamily::Redis));
     }
     let dense = Dense::from_registers(registers, PRECISION, false)
@@ -115,12 +115,16 @@ fn dense_registers(body: &[u8]) -> Result<Vec<Register>, InvalidPf> {
     if body.len() != DENSE_BYTES {
         return Err(InvalidPf("its dense registers are not 12288 bytes"));
     }
-    let mut registers = Vec::with_capacity(REGISTERS);
-    let (threes, _) = body.as_chunks::<3>();
-    for &[low, middle, high] in threes {
-        let four = u32::from_le_bytes([low, middle, high, 0]);
-        let rank = |i: u32| (four >> (i * REGISTER_BITS) & 63) as u8;
-        registers.extend([0, 1, 2, 3].map(|i| rank(i) << 2));
+    let mut registers = vec![0; REGISTERS];
+    let ((fours, _), (threes, _)) = (registers.as_chunks_mut(), body.as_chunks());
+    for (four, &[low, middle, high]) in fours.iter_mut().zip(threes) {
+        let packed = u32::from_le_bytes([low, middle, high, 0]);
+        // Six bits into each byte, all four at once.
+        let apart = packed & 0x3f
+            | (packed & 0xfc0) << 2
+            | (packed & 0x3_f000) << 4
+            | (packed & 0xfc_0000) << 6;
+        *four = (apart << 2).to_le_bytes();
     }
     Ok(registers)
 }
@@ -394,6 +398,22 @@ mod tests {
                 (4_000, &[4]),
             ];
             check(&parts, 5, 100, 0.059);
+        }
+    }
+
+    /// What docs/interop.md tells.
+    #[test]
+    #[ignore = "a measurement"]
+    fn decoding_takes() {
+        for n in [1, 900, 100_000] {
+            let value = encode(&sketch(14, n)).unwrap();
+            let round = || {
+                let begin = std::time::Instant::now();
+                std::hint::black_box(decode(std::hint::black_box(&value))).unwrap();
+                begin.elapsed().as_secs_f64() * 1e6
+            };
+            let best = (0..2_000).map(|_| round()).fold(f64::INFINITY, f64::min);
+            println!("{n} elements, {} bytes: {best:.1} µs", value.len());
         }
     }
 
