@@ -133,7 +133,11 @@ impl Dense {
 
     /// Whether no register has seen anything.
     pub fn is_empty(&self) -> bool {
-        self.registers.iter().all(|&r| r == 0)
+        match self.memory {
+            // It began with tokens.
+            Memory::Added { .. } => false,
+            Memory::Merged | Memory::Plain => self.registers.iter().all(|&r| r == 0),
+        }
     }
 
     /// The registers, 2^p bytes.
