@@ -2,7 +2,7 @@
 //! martingale estimate beside them.
 
 use super::Relocate;
-use super::estimate::{Estimate, Hip, Occupancy};
+use super::estimate::{Estimate, Hip, Method, Occupancy};
 use super::kernels;
 use super::precision::Precision;
 use super::register::{self, HISTORY, Register};
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 pub struct InvalidRegisters;
 
 /// What is known beside the registers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Memory {
     /// Only ever added to. `unseen` is the probability that a new element changes the sketch, in
     /// units of 2^-64, kept up to date by every change: an integer, so that it is the same number
@@ -27,29 +27,40 @@ pub enum Memory {
         unseen: u64,
     },
     /// Merged, folded or imported; registers with history.
-    Merged,
+    Merged(Likeliest),
     /// Merged with or made from a classical HyperLogLog: both history bits of every register are
     /// 0 and mean "unknown".
-    Plain,
+    Plain(Likeliest),
+}
+
+impl Memory {
+    /// Registers, and nothing computed from them yet.
+    fn registers(history: bool) -> Memory {
+        match history {
+            true => Memory::Merged(Likeliest::default()),
+            false => Memory::Plain(Likeliest::default()),
+        }
+    }
+}
+
+/// The maximum-likelihood estimate from registers and its variance, once somebody has asked for them.
+/// Whatever changes a register begins with a new one. What has been computed already makes no
+/// difference between two sketches.
+#[derive(Clone, Debug, Default)]
+pub struct Likeliest(OnceLock<(f64, f64)>);
+
+impl PartialEq for Likeliest {
+    fn eq(&self, _: &Likeliest) -> bool {
+        true
+    }
 }
 
 /// m registers and their memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dense {
     registers: Vec<Register>,
     precision: Precision,
     memory: Memory,
-    /// The maximum-likelihood estimate from these registers, once somebody has asked for it. Whatever
-    /// changes a register forgets it.
-    likeliest: OnceLock<Estimate>,
-}
-
-/// What has been computed already makes no difference.
-impl PartialEq for Dense {
-    fn eq(&self, other: &Dense) -> bool {
-        (self.precision, self.memory) == (other.precision, other.memory)
-            && self.registers == other.registers
-    }
 }
 
 impl Dense {
@@ -59,8 +70,7 @@ impl Dense {
         let mut dense = Dense {
             registers: tokens.registers(precision),
             precision,
-            memory: Memory::Merged,
-            likeliest: OnceLock::new(),
+            memory: Memory::registers(true),
         };
         let start = tokens.estimate();
         let hip = Hip {
@@ -91,11 +101,7 @@ impl Dense {
         Ok(Dense {
             registers,
             precision,
-            memory: match history {
-                true => Memory::Merged,
-                false => Memory::Plain,
-            },
-            likeliest: OnceLock::new(),
+            memory: Memory::registers(history),
         })
     }
 
@@ -127,7 +133,7 @@ impl Dense {
     /// From now on the registers alone are what is known.
     pub fn end_running_estimate(&mut self) {
         if let Memory::Added { .. } = self.memory {
-            self.memory = Memory::Merged;
+            self.memory = Memory::registers(true);
         }
     }
 
@@ -136,7 +142,7 @@ impl Dense {
         match self.memory {
             // It began with tokens.
             Memory::Added { .. } => false,
-            Memory::Merged | Memory::Plain => self.registers.iter().all(|&r| r == 0),
+            Memory::Merged(_) | Memory::Plain(_) => self.registers.iter().all(|&r| r == 0),
         }
     }
 
@@ -151,13 +157,13 @@ impl Dense {
     }
 
     /// What is known beside the registers.
-    pub fn memory(&self) -> Memory {
-        self.memory
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Whether the two bits below the highest level mean something.
     pub fn history(&self) -> bool {
-        self.memory != Memory::Plain
+        !matches!(self.memory, Memory::Plain(_))
     }
 
     /// One more element's hash; whether the sketch changed. This is the hot path: most hashes change
@@ -189,23 +195,28 @@ impl Dense {
     #[inline(never)]
     fn update(&mut self, hash: u64) -> bool {
         let level = register::level(hash, self.precision);
+        let history = self.history();
         let r = &mut self.registers[register::index(hash, self.precision)];
         let old = *r;
         let mut new = register::insert(old, level);
-        if self.memory == Memory::Plain {
+        if !history {
             new &= !HISTORY;
         }
         if new == old {
             return false;
         }
         *r = new;
-        self.likeliest.take();
-        if let Memory::Added { hip, unseen } = &mut self.memory {
-            hip.changed(*unseen);
-            *unseen -= register::unseen_mass(old, self.precision, true)
-                - register::unseen_mass(new, self.precision, true);
-            if *unseen == 0 {
-                self.memory = Memory::Merged;
+        match &mut self.memory {
+            Memory::Added { hip, unseen } => {
+                hip.changed(*unseen);
+                *unseen -= register::unseen_mass(old, self.precision, true)
+                    - register::unseen_mass(new, self.precision, true);
+                if *unseen == 0 {
+                    self.memory = Memory::registers(true);
+                }
+            }
+            Memory::Merged(likeliest) | Memory::Plain(likeliest) => {
+                *likeliest = Likeliest::default()
             }
         }
         true
@@ -214,7 +225,7 @@ impl Dense {
     /// Merges tokens in; whether a register changed. A change ends the martingale estimate: tokens
     /// come sorted by hash, which is not the random order it relies on.
     pub fn merge_tokens(&mut self, tokens: &[Token]) -> bool {
-        let memory = self.memory;
+        let memory = self.memory.clone();
         self.end_running_estimate();
         let changed = tokens.iter().fold(false, |changed, &t| {
             self.add_hash(token::to_hash(t)) | changed
@@ -234,14 +245,12 @@ impl Dense {
         if other.history() && self.history() {
             let changed = kernels::merge_into(&mut self.registers, &theirs, next);
             if changed {
-                self.memory = Memory::Merged;
-                self.likeliest.take();
+                self.memory = Memory::registers(true);
             }
             changed
         } else {
             let had_history = self.history();
-            self.memory = Memory::Plain;
-            self.likeliest.take();
+            self.memory = Memory::registers(false);
             kernels::merge_plain_into(&mut self.registers, &theirs) | had_history
         }
     }
@@ -268,8 +277,7 @@ impl Dense {
         }
         self.registers = self.registers_at(to).into_owned();
         self.precision = to;
-        self.likeliest.take();
-        self.end_running_estimate();
+        self.memory = Memory::registers(self.history());
     }
 
     fn occupancy(&self) -> Occupancy {
@@ -282,10 +290,18 @@ impl Dense {
 
     /// Distinct elements.
     pub fn estimate(&self) -> Estimate {
-        match self.memory {
+        match &self.memory {
             Memory::Added { hip, .. } => hip.estimate(),
-            Memory::Merged | Memory::Plain => {
-                *self.likeliest.get_or_init(|| self.occupancy().estimate())
+            Memory::Merged(likeliest) | Memory::Plain(likeliest) => {
+                let &(value, variance) = likeliest.0.get_or_init(|| {
+                    let estimate = self.occupancy().estimate();
+                    (estimate.value, estimate.variance)
+                });
+                Estimate {
+                    value,
+                    variance,
+                    method: Method::Ml,
+                }
             }
         }
     }

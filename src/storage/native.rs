@@ -110,8 +110,8 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
                     value: hip.value,
                     variance: hip.variance,
                 },
-                Memory::Merged => Kept::Merged,
-                Memory::Plain => Kept::Plain,
+                Memory::Merged(_) => Kept::Merged,
+                Memory::Plain(_) => Kept::Plain,
             };
             (Body::Registers { coding, kept }, bytes)
         }
