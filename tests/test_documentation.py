@@ -1,4 +1,4 @@
-"""Every example of the documentation, executed as a reader would: what is printed there is what comes.
+"""Every example of the README and the documentation, executed as a reader would: what is printed there is what comes.
 
 A page is read from top to bottom against an empty server. Of its blocks, `redis` ones are typed into redis-cli, and of
 `console` ones the lines that need nothing but redis-cli and the usual text tools go to a shell; the examples are from
@@ -14,15 +14,16 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = sorted((Path(ROOT) / "docs").rglob("*.md"))
+PAGES = [Path(ROOT) / "README.md", *sorted((Path(ROOT) / "docs").rglob("*.md"))]
 SERVER = "redis-7.0"
-TOOLS = re.compile(r"^(seq|awk|redis-cli|\(echo)\b")
-BLOCK = re.compile(r"^```(redis|console)\n(.*?)^```", re.S | re.M)
+TOOLS = re.compile(r"^(seq|awk|redis-cli|for|\(echo)\b")
+BLOCK = re.compile(r"^```(redis|redis resp3|console)\n(.*?)^```", re.S | re.M)
+CLI = {"redis": "redis-cli --no-raw", "redis resp3": "redis-cli -3 --no-raw"}
 
 
 def commands(kind, text):
     """Pairs of a command, its continued lines included, and what is printed under it."""
-    mark = "> " if kind == "redis" else "$ "
+    mark = "> " if kind in CLI else "$ "
     found = []
     for line in text.splitlines():
         if found and found[-1][0].endswith("\\"):
@@ -59,7 +60,7 @@ def reader(start, request, tmp_path):
 def test_what_a_page_shows_is_what_comes(reader, page):
     for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         for command, printed in commands(kind, text):
-            if kind == "redis":
-                assert reader("redis-cli --no-raw", command + "\n") == printed.rstrip("\n"), command
+            if kind in CLI:
+                assert reader(CLI[kind], command + "\n") == printed.rstrip("\n"), command
             elif TOOLS.match(command):
                 assert reader(command) == printed.rstrip("\n"), command
