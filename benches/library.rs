@@ -1247,11 +1247,7 @@ impl Options {
             quick: false,
         };
         while let Some(word) = words.next() {
-            let mut number = || {
-                let text = words.next().ok_or(format!("{word} needs a number"))?;
-                text.parse::<u64>()
-                    .map_err(|e| format!("{word} {text}: {e}"))
-            };
+            let mut number = || page::number(&word, &mut words);
             match word.as_str() {
                 "--trials" => options.trials = (number()? as usize).max(2),
                 "--rounds" => options.rounds = (number()? as usize).max(1),

@@ -1,4 +1,4 @@
-//! Pages of docs/ of which a benchmark writes a part.
+//! What benchmarks share: pages of docs/ of which each writes a part, and the words it is called with.
 
 use std::path::{Path, PathBuf};
 
@@ -19,4 +19,11 @@ pub fn rewrite(page: &Path, begin: &str, end: &str, measured: &str) -> Result<()
         return Err(format!("{}: the markers are missing", page.display()));
     };
     std::fs::write(page, format!("{before}{begin}{measured}{end}{after}")).map_err(describe)
+}
+
+/// The number behind an option.
+#[allow(dead_code, reason = "not every benchmark reads its options this way")]
+pub fn number(option: &str, words: &mut impl Iterator<Item = String>) -> Result<u64, String> {
+    let text = words.next().ok_or(format!("{option} needs a number"))?;
+    text.parse().map_err(|e| format!("{option} {text}: {e}"))
 }

@@ -82,24 +82,21 @@ impl<'a> ReadKey<'a> {
 
     /// The sketch of a PF key.
     fn pf(&self) -> Result<&Sketch, CommandError> {
-        if self.pf.get().is_none() {
-            let string = self.string();
-            if !redis::is_pf(&string) {
-                return Err(CommandError::WrongType);
-            }
-            let sketch = redis::decode(&string).map_err(|error| {
-                CommandError::invalid(format_args!(
-                    "PF key '{}' is damaged ({}), delete it or restore it from a copy",
-                    self.name.shown(),
-                    error.0
-                ))
-            })?;
-            return Ok(self.pf.get_or_init(|| Box::new(sketch)));
+        if let Some(sketch) = self.pf.get() {
+            return Ok(sketch);
         }
-        self.pf
-            .get()
-            .map(|sketch| &**sketch)
-            .ok_or(CommandError::Internal)
+        let string = self.string();
+        if !redis::is_pf(&string) {
+            return Err(CommandError::WrongType);
+        }
+        let sketch = redis::decode(&string).map_err(|error| {
+            CommandError::invalid(format_args!(
+                "PF key '{}' is damaged ({}), delete it or restore it from a copy",
+                self.name.shown(),
+                error.0
+            ))
+        })?;
+        Ok(self.pf.get_or_init(|| Box::new(sketch)))
     }
 
     /// The string under the key.

@@ -170,10 +170,7 @@ impl Dense {
     /// nothing, and are told by a few instructions.
     #[inline]
     pub fn add_hash(&mut self, hash: u64) -> bool {
-        // Always so, and known to the compiler it makes a check of bounds superfluous.
-        let mask = self.registers.len() - 1;
-        let level = (hash | mask as u64).leading_zeros() + 1;
-        !register::knows(self.registers[hash as usize & mask], level) && self.update(hash)
+        !register::recognize(&self.registers, hash) && self.update(hash)
     }
 
     /// More elements' hashes, in this order. What changed the sketch goes to the end of `changes`.

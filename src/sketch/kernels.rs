@@ -96,16 +96,11 @@ mod avx2 {
 }
 
 /// The position of the first hash that some register does not know yet, or how many hashes there
-/// are. `registers` has 2^p of them, with history.
+/// are. `registers` has 2^p of them.
 #[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt"))]
 pub fn first_unknown(registers: &[Register], hashes: &[u64]) -> usize {
-    let mask = registers.len() - 1;
-    let known = |&hash: &u64| {
-        let level = (hash | mask as u64).leading_zeros() + 1;
-        register::knows(registers[hash as usize & mask], level)
-    };
-    let found = hashes.iter().position(|hash| !known(hash));
-    found.unwrap_or(hashes.len())
+    let unknown = |&hash: &u64| !register::recognize(registers, hash);
+    hashes.iter().position(unknown).unwrap_or(hashes.len())
 }
 
 /// Merges as classical HyperLogLog registers: the higher level wins and history is dropped.

@@ -77,6 +77,15 @@ pub fn knows(r: Register, k: u32) -> bool {
     (remembered | forgotten) >> 2 >> k & 1 != 0
 }
 
+/// Whether the register that this hash belongs to, of the 2^p there are, [`knows`] its level.
+#[inline]
+pub fn recognize(registers: &[Register], hash: u64) -> bool {
+    // There is always a register, and a mask made of their number makes a check of bounds superfluous.
+    let mask = registers.len() - 1;
+    let level = (hash | mask as u64).leading_zeros() + 1;
+    knows(registers[hash as usize & mask], level)
+}
+
 /// The registers that these hashes make from nothing.
 pub fn from_hashes(hashes: impl IntoIterator<Item = u64>, p: Precision) -> Vec<Register> {
     let mut registers = vec![0; p.registers()];
