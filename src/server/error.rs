@@ -1,6 +1,6 @@
 //! What can be wrong with a command, as the client reads it.
 
-use crate::sketch::HashMismatch;
+use crate::sketch::{HashFamily, HashMismatch};
 use crate::storage::text::InvalidText;
 use crate::storage::{ReadError, WriteError};
 use std::ffi::CString;
@@ -44,7 +44,23 @@ impl CommandError {
 
 impl From<HashMismatch> for CommandError {
     fn from(error: HashMismatch) -> Self {
-        CommandError::invalid(error)
+        let advice = match [error.ours, error.theirs] {
+            [HashFamily::Xxh3 { .. }, HashFamily::Xxh3 { .. }] => {
+                "build them with the same hll.hash-seed"
+            }
+            [HashFamily::Xxh3 { .. }, HashFamily::Redis]
+            | [HashFamily::Redis, HashFamily::Xxh3 { .. }] => {
+                "a sketch that goes with PF keys is created with HASH REDIS and given its elements \
+                 again"
+            }
+            [HashFamily::Xxh3 { .. }, HashFamily::DataSketches]
+            | [HashFamily::DataSketches, HashFamily::Xxh3 { .. }] => {
+                "a sketch that goes with Apache DataSketches is created with HASH DATASKETCHES and \
+                 given its elements again"
+            }
+            _ => "count the elements again in sketches of one family",
+        };
+        CommandError::invalid(format_args!("{error}, {advice}"))
     }
 }
 
@@ -89,6 +105,42 @@ mod tests {
             line.to_str().unwrap(),
             "ERR HLL: unknown option 'a??+OK???', give none"
         );
+    }
+
+    #[test]
+    fn sketches_of_other_hashes_come_with_advice() {
+        let xxh3 = |seed| HashFamily::Xxh3 { seed };
+        let (redis, apache) = (HashFamily::Redis, HashFamily::DataSketches);
+        for (ours, theirs, text) in [
+            (
+                xxh3(0),
+                xxh3(1),
+                "sketches made with different xxh3 seeds cannot be combined, \
+                 build them with the same hll.hash-seed",
+            ),
+            (
+                xxh3(0),
+                redis,
+                "sketches of hash families xxh3 and redis cannot be combined, a sketch that goes \
+                 with PF keys is created with HASH REDIS and given its elements again",
+            ),
+            (
+                apache,
+                xxh3(0),
+                "sketches of hash families datasketches and xxh3 cannot be combined, a sketch that \
+                 goes with Apache DataSketches is created with HASH DATASKETCHES and given its \
+                 elements again",
+            ),
+            (
+                redis,
+                apache,
+                "sketches of hash families redis and datasketches cannot be combined, \
+                 count the elements again in sketches of one family",
+            ),
+        ] {
+            let error = CommandError::from(HashMismatch { ours, theirs });
+            assert_eq!(error, CommandError::Invalid(text.to_owned()));
+        }
     }
 
     #[test]

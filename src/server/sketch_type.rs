@@ -267,9 +267,4 @@ impl Relocate for Defragmenter {
             Vec::from_raw_parts(place.cast(), array.len(), array.capacity())
         }
     }
-
-    fn structure<T>(&mut self, structure: Box<T>) -> Box<T> {
-        // SAFETY: as above, for a box; the content is moved bytewise and the old place forgotten.
-        unsafe { Box::from_raw(self.moved(Box::into_raw(structure).cast()).cast()) }
-    }
 }

@@ -13,7 +13,7 @@
 
 use super::registers::{self, Coding, Compression};
 use super::tokens;
-use crate::sketch::dense::Memory;
+use crate::sketch::dense::Origin;
 use crate::sketch::estimate::Hip;
 use crate::sketch::{Dense, HashFamily, Precision, Sketch};
 use serde::{Deserialize, Serialize};
@@ -105,13 +105,13 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
         }
         (None, Some(dense)) => {
             let (coding, bytes) = registers::encode(dense.registers(), compression);
-            let kept = match dense.memory() {
-                Memory::Added { hip, .. } => Kept::Added {
+            let kept = match dense.origin() {
+                Origin::Added { hip, .. } => Kept::Added {
                     value: hip.value,
                     variance: hip.variance,
                 },
-                Memory::Merged(_) => Kept::Merged,
-                Memory::Plain(_) => Kept::Plain,
+                Origin::Merged(_) => Kept::Merged,
+                Origin::Plain(_) => Kept::Plain,
             };
             (Body::Registers { coding, kept }, bytes)
         }
