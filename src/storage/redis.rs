@@ -75,11 +75,7 @@ pub struct InvalidPf(pub &'static str);
 
 impl fmt::Display for InvalidPf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "payload is not the value of a PF key ({}), give the bytes of GET unchanged",
-            self.0
-        )
+        write!(f, "payload is not the value of a PF key ({})", self.0)
     }
 }
 
