@@ -6,8 +6,8 @@ use crate::server::call::{Call, Propagation};
 use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
 use crate::server::error::CommandError;
 use crate::server::reply::Reply;
-use crate::storage::DecodeError;
-use crate::storage::replay::{self, Told};
+use crate::storage::replay::{self, Content};
+use crate::storage::{DecodeError, FrameError};
 
 /// See the head of this file.
 pub struct Replay;
@@ -28,22 +28,22 @@ impl Command for Replay {
         let name = call.args.next()?;
         let content = call.args.next()?.bytes();
         call.args.end()?;
-        let told = replay::decode(content).map_err(|error| match error {
-            DecodeError::Version(_) => CommandError::invalid(error),
-            DecodeError::Checksum | DecodeError::Invalid(_) => CommandError::invalid(
+        let content = replay::decode(content).map_err(|error| match error {
+            DecodeError::Frame(FrameError::Version(_)) => error.into(),
+            DecodeError::Frame(_) | DecodeError::Invalid(_) => CommandError::invalid(
                 "content is not what this module propagates, send elements by HLL.ADD",
             ),
         })?;
         let mut key = call.write(name);
-        let event = match told {
-            Told::Changes(tokens) => {
+        let event = match content {
+            Content::Changes(tokens) => {
                 let sketch = key.sketch_mut()?.ok_or_else(no_such_key)?;
                 if sketch.replay(&tokens) == 0 {
                     return Ok(Reply::Ok);
                 }
                 c"hll.add"
             }
-            Told::Sketch(sketch) => {
+            Content::Sketch(sketch) => {
                 check_memory(call, sketch.precision())?;
                 key.replace(sketch);
                 c"hll.create"

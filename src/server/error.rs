@@ -1,8 +1,9 @@
 //! What can be wrong with a command, as the client reads it.
 
 use crate::sketch::{HashFamily, HashMismatch};
+use crate::storage::frame::{FrameError, VERSION};
 use crate::storage::text::InvalidText;
-use crate::storage::{ReadError, WriteError};
+use crate::storage::{DecodeError, ReadError, WriteError};
 use std::ffi::CString;
 use std::fmt::Display;
 
@@ -64,21 +65,47 @@ impl From<HashMismatch> for CommandError {
     }
 }
 
+impl From<DecodeError> for CommandError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Frame(FrameError::Version(_)) => {
+                CommandError::invalid(format_args!("{error}, this module reads version {VERSION}"))
+            }
+            DecodeError::Frame(_) | DecodeError::Invalid(_) => CommandError::invalid(format_args!(
+                "{error}, give the bytes of HLL.EXPORT unchanged"
+            )),
+        }
+    }
+}
+
 impl From<ReadError> for CommandError {
     fn from(error: ReadError) -> Self {
-        CommandError::invalid(error)
+        let advice = match error {
+            ReadError::Native(error) => return error.into(),
+            ReadError::Redis(_) => "give the bytes of GET unchanged",
+            ReadError::DataSketches(_) => "give the bytes its library wrote unchanged",
+        };
+        CommandError::invalid(format_args!("{error}, {advice}"))
     }
 }
 
 impl From<WriteError> for CommandError {
     fn from(error: WriteError) -> Self {
-        CommandError::invalid(error)
+        let option = match error {
+            WriteError::Hash { needed, .. } => format!("HASH {}", needed.name().to_uppercase()),
+            WriteError::Precision { least, .. } => format!("PRECISION {least}"),
+        };
+        CommandError::invalid(format_args!(
+            "{error}, create it with {option} and add its elements again"
+        ))
     }
 }
 
 impl From<InvalidText> for CommandError {
     fn from(error: InvalidText) -> Self {
-        CommandError::invalid(error)
+        CommandError::invalid(format_args!(
+            "{error}, leave the option BASE64 out if it is bytes"
+        ))
     }
 }
 
@@ -105,6 +132,68 @@ mod tests {
             line.to_str().unwrap(),
             "ERR HLL: unknown option 'a??+OK???', give none"
         );
+    }
+
+    /// What is wrong comes from below, what would be right is known here.
+    #[test]
+    fn a_refused_payload_is_answered_with_advice() {
+        use crate::sketch::{HashFamily, Precision, Sketch};
+        use crate::storage::{Compression, Format, frame, text};
+        let line = |error: CommandError| error.line().unwrap().into_string().unwrap();
+        let read = |format: Format, payload: &[u8]| line(format.read(payload).unwrap_err().into());
+        let sketch = Sketch::new(Precision::DEFAULT, HashFamily::Redis);
+        let payload = Format::Native.write(&sketch, Compression::None).unwrap();
+        let write =
+            |format: Format| line(format.write(&sketch, Compression::None).unwrap_err().into());
+        let changes = frame::encode(frame::Kind::Changes, &[&[0; 4]]);
+        for (found, expected) in [
+            (
+                read(Format::Native, &payload[1..]),
+                "payload is damaged or not a sketch, give the bytes of HLL.EXPORT unchanged",
+            ),
+            (
+                read(Format::Native, &[&payload[..], &[0]].concat()),
+                "payload has a byte behind its end, give the bytes of HLL.EXPORT unchanged",
+            ),
+            (
+                read(Format::Native, &changes),
+                "payload is a list of changes, not a sketch, give the bytes of HLL.EXPORT unchanged",
+            ),
+            (
+                read(Format::Native, &frame::encode(frame::Kind::Sketch, &[])),
+                "payload has an impossible header, give the bytes of HLL.EXPORT unchanged",
+            ),
+            (
+                line(DecodeError::Frame(FrameError::Version(2)).into()),
+                "payload is of format version 2, this module reads version 1",
+            ),
+            (
+                read(Format::Redis, b"HYLL"),
+                "payload is not the value of a PF key (its header is cut off), \
+                 give the bytes of GET unchanged",
+            ),
+            (
+                read(Format::DataSketches, b""),
+                "payload is not an HLL sketch of Apache DataSketches (its preamble is cut off), \
+                 give the bytes its library wrote unchanged",
+            ),
+            (
+                write(Format::DataSketches),
+                "this format needs a sketch of hash family datasketches and this one is of redis, \
+                 create it with HASH DATASKETCHES and add its elements again",
+            ),
+            (
+                write(Format::Redis),
+                "this format needs precision 14 or more and the sketch has 13, \
+                 create it with PRECISION 14 and add its elements again",
+            ),
+            (
+                line(text::decode(b"?").unwrap_err().into()),
+                "payload is not Base64, leave the option BASE64 out if it is bytes",
+            ),
+        ] {
+            assert_eq!(found, format!("ERR HLL: {expected}"));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct InvalidText;
 
 impl fmt::Display for InvalidText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("payload is not Base64, leave the option BASE64 out if it is bytes")
+        f.write_str("payload is not Base64")
     }
 }
 

@@ -1,22 +1,29 @@
 //! Damaged and forged payloads, many of them: each is refused, or is a sketch that works.
 //!
 //! A corpus of sound payloads of each format is mutated: bits, bytes, numbers, pieces cut out, put in,
-//! repeated, moved. Half of the changes fall into the first bytes, where the fields are. Native payloads get
-//! a right checksum afterwards, since an attacker computes one too. PF values are also made up from
-//! random runs, so that most of them miss the 16,384 registers narrowly, on either side.
+//! repeated, moved. Half of the changes fall into the first bytes, where the fields are. Of what stands in a
+//! frame, the body is mutated and framed anew, or the frame is mutated and gets a right checksum
+//! afterwards, since an attacker makes frames too. PF values are also made up from random runs, so that
+//! most of them miss the 16,384 registers narrowly, on either side.
 //!
 //! `cargo test` tries 10,000 of each format. The environment variable HLL_FUZZ asks for more, HLL_SEED
 //! repeats a run; `scripts/fuzz` sets both.
 
-use super::{Compression, Format, native};
-use crate::sketch::joint::Joint;
-use crate::sketch::{Dense, HashFamily, Precision, Sketch};
-use ::datasketches::hash::value::raw_bytes;
-use ::datasketches::hll::{HllSketch, HllType};
+use datasketches::hash::value::raw_bytes;
+use datasketches::hll::{HllSketch, HllType};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
+use redis_hll::sketch::joint::{Joint, SetMask};
+use redis_hll::sketch::{Dense, HashFamily, Precision, Sketch, token};
+use redis_hll::storage::frame::{self, Frame};
+use redis_hll::storage::replay::{self, Content};
+use redis_hll::storage::{self, Compression, Format};
 use std::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The last bytes of a frame.
+const CHECKSUM_BYTES: usize = 4;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -30,7 +37,7 @@ fn filled(p: u8, hash: HashFamily, n: u32) -> Sketch {
     sketch
 }
 
-/// One of each kind of native payload, without its checksum.
+/// One of each kind of native payload.
 fn native_corpus() -> Vec<Vec<u8>> {
     let mut sketches = vec![];
     for p in [4, 8, 11] {
@@ -49,20 +56,50 @@ fn native_corpus() -> Vec<Vec<u8>> {
     }
     let mut corpus = vec![];
     for sketch in &sketches {
-        for compression in Compression::ALL {
-            let mut payload = native::encode(sketch, compression);
-            payload.truncate(payload.len() - native::CHECKSUM_BYTES);
-            corpus.push(payload);
-        }
+        corpus.extend(Compression::ALL.map(|compression| storage::encode(sketch, compression)));
     }
     corpus
+}
+
+/// Changes of few and of many elements.
+fn changes_corpus() -> Vec<Vec<u8>> {
+    [1, 2, 60, 70, 1_000]
+        .map(|n: u64| {
+            let hash = |i: u64| HashFamily::default().hash(&i.to_le_bytes());
+            let tokens: Vec<_> = (0..n).map(|i| token::from_hash(hash(i))).collect();
+            replay::encode_changes(&tokens)
+        })
+        .into()
+}
+
+/// A frame with a right checksum, which is not what it was.
+fn forged_frame(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
+    let sound = corpus.choose(rng).unwrap();
+    if rng.random_ratio(3, 4) {
+        let Frame { kind, body } = Frame::only(sound).unwrap();
+        let mut body = body.to_vec();
+        mutate(&mut body, rng);
+        return frame::encode(kind, &[&body]);
+    }
+    let mut forged = sound[..sound.len() - CHECKSUM_BYTES].to_vec();
+    mutate(&mut forged, rng);
+    let checksum = xxh3_64(&forged) as u32;
+    forged.extend(checksum.to_le_bytes());
+    forged
+}
+
+/// A payload that is not what it was.
+fn mutated(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
+    let mut payload = corpus.choose(rng).unwrap().clone();
+    mutate(&mut payload, rng);
+    payload
 }
 
 /// PF values dense and sparse, and the shapes of CVE-2025-32023: runs that go beyond the registers by one,
 /// by many, in the middle, at the end, and round an index of 32 bits.
 fn redis_corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [0, 1, 5, 50, 700, 5_000, 200_000]
-        .map(|n| super::redis::encode(&filled(14, HashFamily::Redis, n)).unwrap())
+        .map(|n| storage::redis::encode(&filled(14, HashFamily::Redis, n)).unwrap())
         .into();
     let header = &corpus[0][..16].to_vec();
     let all = [0x7f, 0xff];
@@ -120,7 +157,7 @@ fn datasketches_corpus() -> Vec<Vec<u8>> {
             }
         }
         let ours = filled(lg_k, HashFamily::DataSketches, 5_000);
-        corpus.push(super::datasketches::encode(&ours).unwrap());
+        corpus.push(storage::datasketches::encode(&ours).unwrap());
     }
     corpus
 }
@@ -196,8 +233,8 @@ fn assert_works(sketch: &Sketch, format: Format, thoroughly: bool) {
         );
     };
     sound(sketch);
-    let stored = native::encode(sketch, Compression::None);
-    assert_eq!(native::decode(&stored).as_ref(), Ok(sketch));
+    let stored = storage::encode(sketch, Compression::None);
+    assert_eq!(storage::decode(&stored).as_ref(), Ok(sketch));
     if let Ok(payload) = format.write(sketch, Compression::None) {
         let again = format.read(&payload).unwrap();
         let p = again.precision();
@@ -212,7 +249,7 @@ fn assert_works(sketch: &Sketch, format: Format, thoroughly: bool) {
     if thoroughly {
         let other = filled(12, sketch.hash_family(), 5_000);
         let joint = Joint::solve(&[sketch, &other]).unwrap();
-        let common = joint.intersection(crate::sketch::joint::SetMask::first(2));
+        let common = joint.intersection(SetMask::first(2));
         assert!(common.value.is_finite() && common.value >= 0.0);
         let mut merged = other;
         merged.merge(sketch).unwrap();
@@ -221,47 +258,75 @@ fn assert_works(sketch: &Sketch, format: Format, thoroughly: bool) {
     }
 }
 
-fn run(format: Format, corpus: &[Vec<u8>], make: impl Fn(&mut StdRng) -> Option<Vec<u8>>) {
+/// Hands sound payloads and then forged ones to `accepts`, which says whether one was taken, and is told
+/// to look thoroughly from time to time.
+fn run(
+    name: &str,
+    corpus: &[Vec<u8>],
+    forge: impl Fn(&mut StdRng) -> Vec<u8>,
+    accepts: impl Fn(&[u8], bool) -> bool,
+) {
     let seed = number("HLL_SEED").unwrap_or_else(rand::random);
     let trials = number("HLL_FUZZ").unwrap_or(10_000);
-    println!("{format:?}: {trials} trials, HLL_SEED={seed}");
+    println!("{name}: {trials} trials, HLL_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut accepted = 0u64;
     let begin = Instant::now();
-    let trial = |payload: &[u8], accepted: &mut u64| {
-        if let Ok(sketch) = format.read(payload) {
-            *accepted += 1;
-            assert_works(&sketch, format, accepted.is_multiple_of(200));
-        }
-    };
-    let seal = |mut payload: Vec<u8>| {
-        if format == Format::Native {
-            payload.extend(native::checksum(&payload));
-        }
-        payload
-    };
-    for sound in corpus {
-        trial(&seal(sound.clone()), &mut accepted);
-    }
-    for _ in 0..trials {
-        let payload = make(&mut rng).unwrap_or_else(|| {
-            let mut payload = corpus.choose(&mut rng).unwrap().clone();
-            mutate(&mut payload, &mut rng);
-            payload
-        });
-        trial(&seal(payload), &mut accepted);
+    let forged = (0..trials).map(|_| forge(&mut rng));
+    for payload in corpus.iter().cloned().chain(forged) {
+        let thoroughly = (accepted + 1).is_multiple_of(200);
+        accepted += u64::from(accepts(&payload, thoroughly));
     }
     println!(
-        "{format:?}: {accepted} were sketches, {} refused, {:.0} s",
+        "{name}: {accepted} accepted, {} refused, {:.0} s",
         trials + corpus.len() as u64 - accepted,
         begin.elapsed().as_secs_f64()
     );
     assert!(accepted > 0 && accepted < trials);
 }
 
+/// Whether it is a sketch of the format, which then has to work.
+fn accepts(format: Format) -> impl Fn(&[u8], bool) -> bool {
+    move |payload, thoroughly| {
+        let read = format.read(payload);
+        if let Ok(sketch) = &read {
+            assert_works(sketch, format, thoroughly);
+        }
+        read.is_ok()
+    }
+}
+
 #[test]
 fn native_payloads() {
-    run(Format::Native, &native_corpus(), |_| None);
+    let corpus = native_corpus();
+    let forge = |rng: &mut StdRng| forged_frame(&corpus, rng);
+    run("native", &corpus, forge, accepts(Format::Native));
+}
+
+#[test]
+fn changes() {
+    let corpus = changes_corpus();
+    let forge = |rng: &mut StdRng| forged_frame(&corpus, rng);
+    run(
+        "changes",
+        &corpus,
+        forge,
+        |payload, thoroughly| match replay::decode(payload) {
+            Ok(Content::Changes(tokens)) => {
+                let mut sketch = filled(6, HashFamily::default(), 10);
+                let changed = sketch.replay(&tokens);
+                assert!(changed <= tokens.len());
+                assert_works(&sketch, Format::Native, thoroughly);
+                assert_eq!(replay::encode_changes(&tokens), payload);
+                true
+            }
+            Ok(Content::Sketch(sketch)) => {
+                assert_works(&sketch, Format::Native, thoroughly);
+                true
+            }
+            Err(_) => false,
+        },
+    );
 }
 
 #[test]
@@ -269,17 +334,12 @@ fn redis_payloads() {
     // The value that goes round 32 bits is half a megabyte: tried as it is, and mutated rarely.
     let (long, corpus): (Vec<_>, Vec<_>) =
         redis_corpus().into_iter().partition(|v| v.len() > 20_000);
-    run(Format::Redis, &corpus, |rng| {
-        match rng.random_range(0..1000) {
-            0 => {
-                let mut payload = long.choose(rng).unwrap().clone();
-                mutate(&mut payload, rng);
-                Some(payload)
-            }
-            1..=250 => Some(random_runs(rng)),
-            _ => None,
-        }
-    });
+    let forge = |rng: &mut StdRng| match rng.random_range(0..1000) {
+        0 => mutated(&long, rng),
+        1..=250 => random_runs(rng),
+        _ => mutated(&corpus, rng),
+    };
+    run("redis", &corpus, forge, accepts(Format::Redis));
     for value in &long {
         assert!(Format::Redis.read(value).is_err());
     }
@@ -287,5 +347,12 @@ fn redis_payloads() {
 
 #[test]
 fn datasketches_payloads() {
-    run(Format::DataSketches, &datasketches_corpus(), |_| None);
+    let corpus = datasketches_corpus();
+    let forge = |rng: &mut StdRng| mutated(&corpus, rng);
+    run(
+        "datasketches",
+        &corpus,
+        forge,
+        accepts(Format::DataSketches),
+    );
 }
