@@ -62,14 +62,20 @@ impl Precision {
 
     /// Relative standard error of the maximum-likelihood estimate (merged sketches), asymptotically.
     pub fn merged_error(self) -> f64 {
-        0.7609 / (self.registers() as f64).sqrt()
+        MERGED_ERROR / (self.registers() as f64).sqrt()
     }
+
+    /// That of the finest one, which has 512 * 512 registers.
+    pub const LEAST_ERROR: f64 = MERGED_ERROR / 512.0;
 
     /// Relative standard error of the martingale estimate (sketches only ever added to), asymptotically.
     pub fn added_error(self) -> f64 {
         0.658 / (self.registers() as f64).sqrt()
     }
 }
+
+/// Times the square root of m; see sketch/estimate.rs.
+const MERGED_ERROR: f64 = 0.7609;
 
 impl Default for Precision {
     fn default() -> Self {
@@ -86,6 +92,11 @@ impl fmt::Display for Precision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_finest_precision_has_the_least_error() {
+        assert_eq!(Precision::LEAST_ERROR, Precision::MAX.merged_error());
+    }
 
     #[test]
     fn limits_are_4_and_18() {

@@ -54,6 +54,9 @@ const MAGIC: &[u8] = b"HYLL";
 const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 const HEADER_BYTES: usize = 16;
+
+/// The fewest bytes that a value of this format can have: the header, and one opcode for all registers.
+pub const SHORTEST: usize = HEADER_BYTES + 2;
 const CARDINALITY: std::ops::Range<usize> = 8..16;
 const OUT_OF_DATE: u8 = 0x80;
 

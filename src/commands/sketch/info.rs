@@ -1,13 +1,24 @@
 //! `HLL.INFO key`: what a sketch is and what it takes.
 
 use super::{required, rounded};
-use crate::server::call::Call;
-use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
-use crate::server::error::CommandError;
-use crate::server::reply::Reply;
-use crate::server::{settings, sketch_type};
+use crate::server::args::Arg;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::datatype::DataType;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{Key, KeyUsage};
+use crate::sketch::Sketch;
 use crate::sketch::token::Token;
 use crate::storage::{self, Compression};
+use crate::syntax;
+use crate::types::settings::RDB_COMPRESSION;
+
+syntax! {
+    /// Which sketch.
+    pub struct Arguments<'a> {
+        key: Arg<'a> = Key("key", KeyUsage::Read);
+    }
+}
 
 /// See the head of this file.
 pub struct Info;
@@ -15,51 +26,44 @@ pub struct Info;
 impl Command for Info {
     const SPEC: Spec = Spec {
         name: c"HLL.INFO",
-        arity: 2,
         access: Access::Read,
         summary: c"Describes a sketch: precision, form, estimator, error, memory and stored size.",
         complexity: c"O(M) with M registers.",
         since: c"0.1.0",
-        keys: &[Keys::new(1, KeyCount::One, KeyUsage::Read)],
-        args: &[ArgSpec::key(c"key", 0)],
     };
 
-    fn run(call: &mut Call) -> Result<Reply, CommandError> {
-        let name = call.args.next()?;
-        call.args.end()?;
-        let key = call.read(name);
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let key = ctx.read(arguments.key.into())?;
         let sketch = required(&key)?;
         let estimate = sketch.estimate();
-        let stored = key
-            .pf_bytes()
-            .unwrap_or_else(|| storage::encode(sketch, settings::rdb_compression()).len());
+        let pf = key.string_bytes();
+        let stored = pf.unwrap_or_else(|| storage::encode(sketch, RDB_COMPRESSION.get()).len());
         let registers = sketch.precision().registers();
         let (encoding, compression, content) = match sketch.tokens() {
-            _ if key.pf_bytes().is_some() => ("dense", "pf", registers),
+            _ if pf.is_some() => ("dense", "pf", registers),
             Some(tokens) => ("sparse", "rice", tokens.len() * size_of::<Token>()),
             // What does not become smaller is stored as it is.
             None if stored > registers => ("dense", Compression::None.name(), registers),
-            None => ("dense", settings::rdb_compression().name(), registers),
+            None => ("dense", RDB_COMPRESSION.get().name(), registers),
         };
-        let kind = match key.pf_bytes() {
+        let kind = match pf {
             Some(_) => "string",
-            None => sketch_type::NAME.to_str().unwrap_or_default(),
+            None => Sketch::NAME.to_str().unwrap_or_default(),
         };
-        let memory = key.pf_bytes().unwrap_or(sketch.memory_bytes());
+        let history = if sketch.history() { "yes" } else { "no" };
         Ok(Reply::Map(vec![
             ("type", kind.into()),
             ("precision", (sketch.precision().bits() as usize).into()),
             ("registers", registers.into()),
             ("encoding", encoding.into()),
             ("hash", sketch.hash_family().name().into()),
-            (
-                "history",
-                if sketch.history() { "yes" } else { "no" }.into(),
-            ),
+            ("history", history.into()),
             ("estimator", estimate.method.name().into()),
             ("count", Reply::Integer(rounded(estimate))),
             ("standard_error", estimate.relative_error().into()),
-            ("memory_bytes", memory.into()),
+            ("memory_bytes", pf.unwrap_or(sketch.memory_bytes()).into()),
             ("serialized_bytes", stored.into()),
             ("compression", compression.into()),
             ("compression_ratio", (content as f64 / stored as f64).into()),

@@ -3,13 +3,28 @@
 //! An intersection funnel: a sketch knows who did a step, not when, so the order of events is not part
 //! of the question. docs/funnels.md says what that means for the numbers.
 
+use super::CONFIDENCE;
 use super::sets::{Sets, labels};
-use super::{Labelled, between};
-use crate::server::call::Call;
-use crate::server::command::{Access, ArgSpec, Command, KeyCount, KeyUsage, Keys, Spec};
-use crate::server::error::CommandError;
-use crate::server::reply::Reply;
+use crate::commands::between;
+use crate::commands::fields::Fields;
+use crate::server::answers::OneStep;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{KeyUsage, NumberedKeys};
 use crate::sketch::joint::{MAX_SETS, Segment};
+use crate::syntax;
+
+syntax! {
+    /// The steps in their order, and how sure the intervals are to be.
+    pub struct Arguments<'a> {
+        steps: ArgList<'a> = NumberedKeys { name: "step", usage: KeyUsage::Read };
+    }
+    options {
+        confidence: f64 = CONFIDENCE;
+    }
+}
 
 /// See the head of this file.
 pub struct Funnel;
@@ -17,27 +32,21 @@ pub struct Funnel;
 impl Command for Funnel {
     const SPEC: Spec = Spec {
         name: c"HLL.FUNNEL",
-        arity: -4,
         access: Access::Read,
         summary: c"Counts who did each step and every one before it, with conversion rates.",
         complexity: c"O(N*M+3^N) with N steps of M registers.",
         since: c"0.1.0",
-        keys: &[Keys::new(1, KeyCount::Numbered, KeyUsage::Read)],
-        args: &[
-            ArgSpec::integer(c"numkeys"),
-            ArgSpec::key(c"step", 0).multiple(),
-            ArgSpec::CONFIDENCE,
-        ],
     };
 
-    fn run(call: &mut Call) -> Result<Reply, CommandError> {
-        let names = call.args.numbered_keys()?;
-        between("steps of a funnel", names.len(), 2..=MAX_SETS)?;
-        let confidence = call.args.confidence()?;
-        let keys = call.read_all(names.iter().copied());
-        let sets = Sets::of_keys(&names, &keys)?;
-        let labels = labels(&names);
-        sets.answer(call, 1, labels.len(), move |sets| {
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments { steps, confidence } = arguments;
+        between("steps of a funnel", steps.len(), 2..=MAX_SETS)?;
+        let sets = Sets::of_keys(ctx, steps.iter())?;
+        let labels = labels(steps);
+        let (expected, bytes) = (sets.expected(), sets.bytes());
+        let work = move || {
             let solution = sets.solve_all()?;
             let joint = &solution.joint;
             let reached = |step: usize| Segment::all(solution.sets(0..=step));
@@ -45,22 +54,19 @@ impl Command for Funnel {
                 let users = joint.estimate(reached(step));
                 let conversion = joint.ratio(reached(step), reached(step.saturating_sub(1)));
                 let overall = joint.ratio(reached(step), reached(0));
-                let mut reply = Labelled::new();
+                let mut reply = Fields::new();
                 reply.field("step", label);
-                reply.number("uniques", solution.alone(step).value);
+                reply.field("uniques", solution.alone(step).value);
                 reply.estimate("users", users.value, users.interval(confidence));
-                reply.rate(
-                    ["conversion", "conversion_lower", "conversion_upper"],
-                    conversion,
-                    confidence,
-                );
+                let names = ["conversion", "conversion_lower", "conversion_upper"];
+                reply.rate(names, conversion, confidence);
                 reply.share("overall", overall);
                 reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
                 Reply::from(reply)
             };
-            Ok(Reply::Array(
-                labels.into_iter().enumerate().map(row).collect(),
-            ))
-        })
+            let rows = labels.into_iter().enumerate().map(row);
+            Ok(Reply::Array(rows.collect()))
+        };
+        ctx.answer(expected, bytes, OneStep::new(work))
     }
 }
