@@ -8,7 +8,7 @@ import pytest
 
 import rdb
 from helpers import COMPRESSIONS, KINDS, add, digest, elements, info, make, refused, state
-from reference import tokens
+from reference import changes, tokens
 from resp import ReplyError
 from servers import DidNotStart, wait_for
 
@@ -184,7 +184,7 @@ def test_what_reaches_the_append_only_file(start, server_name):
     assert _commands(log) == [
         [b"SELECT", b"0"],
         [b"HLL.REPLAY", b"k", first],
-        [b"HLL.REPLAY", b"k", b"\0" + min(tokens(["b"])).to_bytes(4, "little")],
+        [b"HLL.REPLAY", b"k", changes(tokens(["b"]))],
         [b"HLL.ADD", b"k", b"c"],
         [b"HLL.REPLAY", b"m", empty],
         [b"HLL.MERGE", b"m", b"k"],

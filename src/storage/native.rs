@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 struct Header {
     precision: u8,
     hash: Hash,
-    body: Body,
+    form: Form,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,7 +49,7 @@ enum Hash {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Body {
+enum Form {
     Tokens {
         count: u32,
         rice: u8,
@@ -75,7 +75,7 @@ fn bincode_config() -> impl bincode::config::Config {
 
 /// The bytes of a sketch. The same sketch and compression always give the same bytes.
 pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
-    let (body, bytes) = match sketch.dense() {
+    let (form, bytes) = match sketch.dense() {
         Some(dense) => {
             let (coding, bytes) = registers::encode(dense.registers(), compression);
             let origin = match dense.origin() {
@@ -86,13 +86,13 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
                 Origin::Merged(_) => StoredOrigin::Merged,
                 Origin::Plain(_) => StoredOrigin::Plain,
             };
-            (Body::Registers { coding, origin }, bytes)
+            (Form::Registers { coding, origin }, bytes)
         }
         None => {
             let tokens = sketch.tokens().map_or(&[][..], TokenSet::as_slice);
             let rice = tokens::rice_parameter(tokens);
             let count = tokens.len() as u32;
-            (Body::Tokens { count, rice }, tokens::encode(tokens, rice))
+            (Form::Tokens { count, rice }, tokens::encode(tokens, rice))
         }
     };
     let header = Header {
@@ -102,7 +102,7 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
             HashFamily::Redis => Hash::Redis,
             HashFamily::DataSketches => Hash::DataSketches,
         },
-        body,
+        form,
     };
     let header = bincode::serde::encode_to_vec(header, bincode_config())
         .expect("a header of scalars always encodes");
@@ -125,8 +125,8 @@ pub(super) fn decode_body(body: &[u8]) -> Result<Sketch, DecodeError> {
         Hash::Redis => HashFamily::Redis,
         Hash::DataSketches => HashFamily::DataSketches,
     };
-    match header.body {
-        Body::Tokens { count, rice } => {
+    match header.form {
+        Form::Tokens { count, rice } => {
             let count = count as usize;
             if count >= precision.max_tokens() {
                 return Err(DecodeError::Invalid("number of tokens"));
@@ -135,7 +135,7 @@ pub(super) fn decode_body(body: &[u8]) -> Result<Sketch, DecodeError> {
                 tokens::decode(bytes, rice, count).ok_or(DecodeError::Invalid("list of tokens"))?;
             Ok(Sketch::from_tokens(precision, hash, tokens))
         }
-        Body::Registers { coding, origin } => {
+        Form::Registers { coding, origin } => {
             let registers = registers::decode(bytes, coding, precision.registers())
                 .ok_or(DecodeError::Invalid("register array"))?;
             let dense = match origin {

@@ -1,16 +1,17 @@
 //! A write as bytes, for whoever has a copy to keep in step: how a sketch has changed, or all of it.
 //!
-//! Two kinds of [`frame`]:
+//! A [`frame`] of one of two kinds. That of changes has tokens for its body:
 //!
 //! ```text
-//!   +------------------+-----------+-----------+--
-//!   | frame: changes   | token     | token     | ...
-//!   +------------------+-----------+-----------+--
-//!                         4 bytes     4 bytes
+//!   +------+---------+--------+----------+----------+-- --+----------+
+//!   |  2   | version | length | token, 4 | token, 4 | ... | checksum |
+//!   +------+---------+--------+----------+----------+-- --+----------+
+//! ```
 //!
-//!   +------------------+-------------------------------
-//!   | frame: sketch    | see [`super::native`]
-//!   +------------------+-------------------------------
+//! The elements `b` and `c`, one after the other added to a sketch that had neither:
+//!
+//! ```text
+//!   02 01 08   c1 0f 21 36   c0 06 7e ae   4f 5a 39 b1
 //! ```
 //!
 //! **Changes** are the tokens of the elements that changed the sketch, in the order in which they
@@ -19,7 +20,8 @@
 //! now, to the last bit of the running estimate. Elements that changed nothing are left out: they
 //! would change nothing there either.
 //!
-//! **All of it** is what a new sketch needs: whoever keeps the copy cannot know its precision and hash.
+//! **All of it**, a frame of [`super::native`], is what a new sketch needs: whoever keeps the copy cannot
+//! know its precision and its hash.
 
 use super::frame::{self, Frame, Kind};
 use super::{DecodeError, native};
@@ -70,6 +72,15 @@ mod tests {
     use crate::sketch::{HashFamily, Precision};
     use crate::storage::Compression;
     use proptest::prelude::*;
+
+    /// The bytes at the head of this file.
+    #[test]
+    fn the_documented_example() {
+        let hashes = ["b", "c"].map(|element| HashFamily::default().hash(element.as_bytes()));
+        let bytes = encode_changes(&hashes.map(token::from_hash));
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "020108c10f2136c0067eae4f5a39b1");
+    }
 
     #[test]
     fn only_whole_lists_of_possible_tokens_are_read() {
