@@ -85,10 +85,10 @@ impl Command for Push {
         let key = ctx.write::<Strings>(key.into());
         key.upsert(
             c"hll.test.push",
-            |_| Ok(Strings::new()),
+            |_| Ok(Strings::default()),
             |strings| {
                 for _ in 0..count {
-                    strings.push(vec![strings.len() as u8; size as usize]);
+                    strings.push(vec![strings.number() as u8; size as usize]);
                 }
                 Ok(Some(Propagation::Verbatim))
             },
@@ -109,7 +109,7 @@ pub struct Length;
 
 fn length(ctx: &Context, key: &[u8]) -> Outcome {
     let key = ctx.read::<Strings>(key.into())?;
-    Ok(key.value().map_or(0, Strings::len).into())
+    Ok(key.value().map_or(0, Strings::number).into())
 }
 
 impl Command for Length {

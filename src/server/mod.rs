@@ -45,10 +45,7 @@ fn is_ok(status: c_int) -> bool {
 
 /// An event of the server's that can be listened to, by its number REDISMODULE_EVENT_*.
 fn event(id: u64) -> RedisModuleEvent {
-    RedisModuleEvent {
-        id,
-        dataver: 1,
-    }
+    RedisModuleEvent { id, dataver: 1 }
 }
 
 pub mod allocator;

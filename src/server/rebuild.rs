@@ -134,7 +134,7 @@ unsafe extern "C" fn on_loading(
     _: *mut c_void,
 ) {
     guarded((), || {
-        let ended = subevent == u64::from(raw::REDISMODULE_SUBEVENT_LOADING_ENDED);
+        let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
         let lost = unfinished().take_if(|value| ended && value.from_file);
         if let Some(value) = lost {
             let pieces = value.bytes.len() / PIECE;

@@ -50,8 +50,8 @@ unsafe extern "C" fn on_persistence(
     _: *mut c_void,
 ) {
     guard((), || {
-        let begins = subevent == u64::from(raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_RDB_START)
-            || subevent == u64::from(raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_AOF_START);
+        let begins = subevent == raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_RDB_START
+            || subevent == raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_AOF_START;
         IN_FOREGROUND.store(begins, Ordering::Relaxed);
         if !begins {
             allow_files();

@@ -18,6 +18,7 @@ pub static FAILS_TO_SAVE: AtomicBool = AtomicBool::new(false);
 pub static RESUMED: Counter = Counter::new();
 
 /// See the head of this file.
+#[derive(Default)]
 pub struct Strings {
     strings: Vec<Vec<u8>>,
     /// The running sum of their allocations.
@@ -25,14 +26,6 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// None.
-    pub fn new() -> Strings {
-        Strings {
-            strings: Vec::new(),
-            bytes: 0,
-        }
-    }
-
     /// Appends one.
     pub fn push(&mut self, string: Vec<u8>) {
         self.bytes += string.capacity();
@@ -40,7 +33,7 @@ impl Strings {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn number(&self) -> usize {
         self.strings.len()
     }
 
@@ -78,7 +71,7 @@ impl DataType for Strings {
     }
 
     fn load(from: &mut Loader, _: c_int) -> Result<Strings, LoadError> {
-        let mut strings = Strings::new();
+        let mut strings = Strings::default();
         for _ in 0..read_length(from)? {
             let length = read_length(from)?;
             let mut string = Vec::new();
