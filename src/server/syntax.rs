@@ -482,7 +482,8 @@ impl Parameter for NumberedKeys {
     }
 
     fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
-        let number = args.count()?.map_err(|given| {
+        let missing = |_| CommandError::form("numkeys is missing");
+        let number = args.count().map_err(missing)?.map_err(|given| {
             CommandError::form(format_args!(
                 "numkeys must be a whole number from 1 on, got '{}'",
                 given.shown()
@@ -663,14 +664,16 @@ impl<P: Parameter> Parameter for After<P> {
 
     fn read<'a>(&self, args: &mut Args<'a>) -> Result<P::Value<'a>, CommandError> {
         let given = args.next()?;
-        if !given.is_word(self.0) {
-            return Err(CommandError::form(format_args!(
-                "here stands {}, got '{}'",
-                self.0,
-                given.shown()
-            )));
+        if given.is_word(self.0) {
+            return self.1.read(args);
         }
-        self.1.read(args)
+        let docs = self.1.describe(Place::At(0), &mut Description::default());
+        let value = docs.first().map_or("value", |doc| &doc.name);
+        Err(CommandError::invalid(format_args!(
+            "the word before the {value} must be {}, got '{}'",
+            self.0,
+            given.shown()
+        )))
     }
 }
 

@@ -138,10 +138,13 @@ impl OnDeparture for Ticket {
     }
 
     fn timeout_error(&self) -> CommandError {
-        let milliseconds = self.timeout.map_or(0, |timeout| timeout.as_millis());
+        let limit = match self.timeout {
+            Some(timeout) => format!("{} ms", timeout.as_millis()),
+            None => "no limit".to_owned(),
+        };
         CommandError::invalid(format_args!(
-            "the answer took longer than hll.query-timeout allows ({milliseconds} ms), ask for less \
-             at once or raise it"
+            "the answer was given up, by CLIENT UNBLOCK or because it took longer than \
+             hll.query-timeout allows ({limit}), ask for less at once or raise it"
         ))
     }
 }

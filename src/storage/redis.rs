@@ -55,8 +55,8 @@ const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 const HEADER_BYTES: usize = 16;
 
-/// The fewest bytes that a value of this format can have: the header, and one opcode for all registers.
-pub const SHORTEST: usize = HEADER_BYTES + 2;
+/// What is shorter than the header is no value of this format, whatever it begins with.
+pub const SHORTEST: usize = HEADER_BYTES;
 const CARDINALITY: std::ops::Range<usize> = 8..16;
 const OUT_OF_DATE: u8 = 0x80;
 
