@@ -7,9 +7,10 @@ use crate::server::call::Call;
 use crate::server::error::CommandError;
 use crate::server::key::ReadKey;
 use crate::server::settings;
-use crate::sketch::joint::{Joint, MAX_SETS, SetMask};
+use crate::sketch::joint::{Joint, SetMask, cost};
 use crate::sketch::{Estimate, Precision, Sketch};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// The sets a command is about, in its order. A set that is named twice is held once.
 pub struct Sets<'k> {
@@ -91,7 +92,7 @@ impl<'k> Sets<'k> {
         self.places.len()
     }
 
-    /// The joint solution of these operands, at most [`MAX_SETS`].
+    /// The joint solution of these operands.
     pub fn solve(&self, operands: &[usize]) -> Result<Solution, CommandError> {
         let mut distinct: Vec<usize> = Vec::new();
         let mut places = Vec::new();
@@ -124,7 +125,8 @@ impl<'k> Sets<'k> {
         size: usize,
         compute: impl FnOnce(&Sets) -> Outcome + Send + 'static,
     ) -> Outcome {
-        if self.microseconds(solutions, size) > LONG && call.may_wait() {
+        let one = cost::costliest(self.distinct.iter().map(|sketch| &**sketch), size);
+        if one.saturating_mul(solutions as u32) > LONG && call.may_wait() {
             let copies = Sets {
                 distinct: self
                     .distinct
@@ -138,17 +140,6 @@ impl<'k> Sets<'k> {
         }
         compute(&self)
     }
-
-    /// About how long these solutions take: a walk over the registers of each set, and a fit whose
-    /// work grows with the number of regions.
-    fn microseconds(&self, solutions: usize, size: usize) -> f64 {
-        let dense = self.distinct.iter().filter(|sketch| !sketch.is_sparse());
-        let Some(precision) = dense.map(|sketch| sketch.precision()).min() else {
-            return 0.0;
-        };
-        let walk = precision.registers() as f64 * size as f64 * NANOSECONDS_PER_REGISTER / 1000.0;
-        solutions as f64 * (walk + FIT_MICROSECONDS[size.min(MAX_SETS)])
-    }
 }
 
 /// The names of keys as the reply has them, to be kept until it is made.
@@ -156,12 +147,5 @@ pub fn labels(names: &[Arg]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.bytes().to_vec()).collect()
 }
 
-/// Answers expected to take longer than this leave the server's thread, in microseconds.
-const LONG: f64 = 5_000.0;
-
-/// Measured by `cargo bench --bench joint`, to the nearest round number: all that is asked of them is
-/// to tell short from long.
-const NANOSECONDS_PER_REGISTER: f64 = 8.0;
-const FIT_MICROSECONDS: [f64; MAX_SETS + 1] = [
-    0.0, 10.0, 30.0, 200.0, 500.0, 1_500.0, 6_000.0, 20_000.0, 80_000.0,
-];
+/// Answers expected to take longer than this leave the server's thread.
+const LONG: Duration = Duration::from_millis(5);

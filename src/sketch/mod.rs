@@ -52,6 +52,7 @@ pub mod kernels;
 pub mod precision;
 pub mod register;
 pub mod token;
+mod union_cost;
 
 pub use allocation::Relocate;
 pub use dense::{Dense, InvalidRegisters};

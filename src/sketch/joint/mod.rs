@@ -80,6 +80,7 @@
 //! at a time and the variance are this project's.
 
 mod cells;
+pub mod cost;
 mod likelihood;
 mod linear;
 mod solve;
