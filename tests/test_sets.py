@@ -788,7 +788,7 @@ def test_too_few_arguments_are_an_error(client, abc):
 @pytest.mark.parametrize("call, told", [
     (("HLL.ESTIMATE", "k"), "numkeys must be a whole number from 1 on, got 'k', write HLL.ESTIMATE numkeys key [key ...] [CONFIDENCE confidence]"),
     (("HLL.FUNNEL", "a", "b"), f"numkeys must be a whole number from 1 on, got 'a', write {FORMS['HLL.FUNNEL']}"),
-    (("HLL.RETENTION", "a", "b"), "unknown option 'a', known here: COHORTS, PERIODS, CONFIDENCE"),
+    (("HLL.RETENTION", "a", "b"), f"unknown option 'a', known here: COHORTS, PERIODS, CONFIDENCE, write {FORMS['HLL.RETENTION']}"),
     (("HLL.SEGMENT", "ALL", 2, "a", "ANY", 1, "b"), f"numkeys is 2, so 'ANY' was read as a key and '1' as an option, write {FORMS['HLL.SEGMENT']}"),
     (("HLL.FUNNEL", 3, "a", "b", "CONFIDENCE", 0.9), f"numkeys is 3, so 'CONFIDENCE' was read as a key and '0.9' as an option, write {FORMS['HLL.FUNNEL']}"),
 ])

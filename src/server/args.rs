@@ -1,7 +1,7 @@
 //! The arguments of a command, in place and in order.
 
 use super::error::{CommandError, printable};
-use super::syntax::{KeyUsage, unknown_option};
+use super::syntax::{Description, KeyUsage, unknown_option};
 use redis_module::raw::RedisModuleString;
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -151,9 +151,14 @@ impl<'a> Args<'a> {
         self.counted = found;
     }
 
-    /// What is wrong with a word that is none of an option's. Perhaps the number of keys was too
-    /// large and an option was taken for one.
-    pub fn unknown_option(&self, word: Arg, known: &[&str]) -> CommandError {
+    /// What is wrong with a word that is none of an option's. Where keys are counted, perhaps the number
+    /// was too large and an option was taken for a key, or it was forgotten: the form tells.
+    pub fn unknown_option(
+        &self,
+        word: Arg,
+        known: &[&str],
+        description: &Description,
+    ) -> CommandError {
         let taken = |key: &Arg| known.iter().any(|option| key.is_word(option));
         match self.counted.iter().find(taken) {
             Some(key) => CommandError::form(format_args!(
@@ -162,6 +167,9 @@ impl<'a> Args<'a> {
                 key.shown(),
                 word.shown()
             )),
+            None if description.needs_asking() => {
+                CommandError::form(unknown_option(word, known).text())
+            }
             None => unknown_option(word, known),
         }
     }

@@ -140,7 +140,7 @@ macro_rules! syntax {
                             }
                         )*
                         let known = [$($crate::server::syntax::Clause::words(&$clause),)*].concat();
-                        return Err(args.unknown_option(word, &known));
+                        return Err(args.unknown_option(word, &known, &Self::describe()));
                     }
                     $(let $option = $crate::server::syntax::Clause::finish(&$clause, $option)?;)*
                 )?

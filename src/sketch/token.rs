@@ -120,22 +120,22 @@ impl TokenSet {
 
     /// Puts a token in; whether it was new.
     pub fn insert(&mut self, token: Token) -> bool {
-        let Err(place) = self.array().binary_search(&token) else {
-            return false;
-        };
-        let tokens = match &mut self.0 {
-            Array::Own(tokens) => tokens,
-            Array::Shared(tokens) => Arc::make_mut(tokens),
-        };
-        if tokens.len() == tokens.capacity() {
-            let wanted = allocation_class((tokens.len() + 1) * size_of::<Token>());
-            tokens.reserve_exact(wanted / size_of::<Token>() - tokens.len());
-        }
-        tokens.insert(place, token);
-        if let Array::Own(tokens) = &mut self.0
-            && tokens.len() > MAX_COPIED
-        {
-            *self = TokenSet::new(std::mem::take(tokens));
+        match &mut self.0 {
+            Array::Own(tokens) => {
+                let Err(place) = tokens.binary_search(&token) else {
+                    return false;
+                };
+                insert_at(tokens, place, token);
+                if tokens.len() > MAX_COPIED {
+                    *self = TokenSet::new(std::mem::take(tokens));
+                }
+            }
+            Array::Shared(tokens) => {
+                let Err(place) = tokens.binary_search(&token) else {
+                    return false;
+                };
+                insert_at(Arc::make_mut(tokens), place, token);
+            }
         }
         true
     }
@@ -201,6 +201,14 @@ impl PartialEq for TokenSet {
 }
 
 impl Eq for TokenSet {}
+
+fn insert_at(tokens: &mut Vec<Token>, place: usize, token: Token) {
+    if tokens.len() == tokens.capacity() {
+        let wanted = allocation_class((tokens.len() + 1) * size_of::<Token>());
+        tokens.reserve_exact(wanted / size_of::<Token>() - tokens.len());
+    }
+    tokens.insert(place, token);
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,14 +8,17 @@ use super::precision::Precision;
 use std::time::Duration;
 
 /// Nanoseconds to merge a register, and to fold one away first.
-const MERGE: f64 = 0.2;
-const FOLD: f64 = 0.5;
+const MERGE: f64 = 0.1;
+const FOLD: f64 = 2.5;
 
-/// Nanoseconds to merge a token into registers.
-const REPLAY: f64 = 8.0;
+/// Nanoseconds to find that registers know a token, and to put one in that they do not know. The latter
+/// is at most about once for each register.
+const RECOGNIZE: f64 = 4.0;
+const INSERT: f64 = 35.0;
 
-/// Nanoseconds to look a token up in a list, and to copy one to a longer list.
-const LOOK_UP: f64 = 60.0;
+/// Nanoseconds for each halving of a list in which a token is looked up, and to copy a token to a longer
+/// list.
+const HALVING: f64 = 3.0;
 const COPY: f64 = 3.0;
 
 impl Sketch {
@@ -41,14 +44,11 @@ impl Sketch {
         for own in tokens {
             union += own;
             nanoseconds += if coarsest.is_none() && union < finest.max_tokens() {
-                own as f64 * LOOK_UP + union as f64 * COPY
+                own as f64 * HALVING * (union as f64 + 1.0).log2() + union as f64 * COPY
             } else {
-                own as f64 * REPLAY
+                let new = own.min(coarsest.unwrap_or(finest.registers()));
+                own as f64 * RECOGNIZE + new as f64 * INSERT
             };
-        }
-        if coarsest.is_none() && union >= finest.max_tokens() {
-            let all = finest.registers() as f64;
-            nanoseconds += all * FOLD + finest.max_tokens() as f64 * REPLAY;
         }
         Duration::from_nanos(nanoseconds as u64)
     }

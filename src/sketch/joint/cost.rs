@@ -18,17 +18,19 @@ use crate::sketch::Sketch;
 use std::time::Duration;
 
 /// Nanoseconds for each token of a walk through tokens: for itself, and for each set.
-const WALK: f64 = 3.0;
-const WALK_PER_SET: f64 = 2.5;
+const WALK: f64 = 1.0;
+const WALK_PER_SET: f64 = 4.0;
 
 /// Nanoseconds to replay a token into registers.
 const REPLAY: f64 = 8.0;
 
 /// Nanoseconds to fold a register away.
-const FOLD: f64 = 0.5;
+const FOLD: f64 = 2.5;
 
-/// Nanoseconds to count the cells of a register of one set.
-const CELLS: f64 = 5.0;
+/// Nanoseconds to count the cells of a register of one set: of pairs, whose values are counted first,
+/// and of more.
+const PAIR_CELLS: f64 = 2.5;
+const CELLS: f64 = 10.0;
 
 /// Microseconds of the fit, by the number of sets.
 const FIT: [f64; MAX_SETS + 1] = [
@@ -37,24 +39,27 @@ const FIT: [f64; MAX_SETS + 1] = [
 
 /// The expected time of one solution for all of these sketches.
 pub fn solution<'a>(sketches: impl IntoIterator<Item = &'a Sketch>) -> Duration {
-    let mut work = Work::default();
-    for sketch in sketches {
-        work.sets += 1;
-        match sketch.tokens() {
-            Some(tokens) => work.tokens += tokens.len(),
-            None => {
-                let registers = sketch.precision().registers();
-                work.registers += registers;
-                work.coarsest = Some(work.coarsest.map_or(registers, |c| c.min(registers)));
-            }
-        }
-    }
-    work.time()
+    let (tokens, registers) = sizes(sketches);
+    let sets = tokens.len() + registers.len();
+    let coarsest = registers.iter().copied().min();
+    let finer = registers.iter().filter(|&&own| Some(own) != coarsest);
+    time(sets, tokens.iter().sum(), finer.sum(), coarsest)
 }
 
 /// What none of the solutions for `sets` of these sketches is expected to exceed: that for a choice
 /// which has the longest token lists and the most registers at once.
 pub fn costliest<'a>(sketches: impl IntoIterator<Item = &'a Sketch>, sets: usize) -> Duration {
+    let (mut tokens, registers) = sizes(sketches);
+    tokens.sort_unstable_by(|a, b| b.cmp(a));
+    let tokens = tokens.iter().take(sets).sum();
+    // To count the cells of all sets at the finest precision takes longer than to fold it away, and a
+    // choice without registers may take longer than one with them.
+    let finest = registers.iter().copied().max();
+    time(sets, tokens, 0, finest).max(time(sets, tokens, 0, None))
+}
+
+/// The lengths of the token lists, and the numbers of registers.
+fn sizes<'a>(sketches: impl IntoIterator<Item = &'a Sketch>) -> (Vec<usize>, Vec<usize>) {
     let (mut tokens, mut registers) = (Vec::new(), Vec::new());
     for sketch in sketches {
         match sketch.tokens() {
@@ -62,47 +67,24 @@ pub fn costliest<'a>(sketches: impl IntoIterator<Item = &'a Sketch>, sets: usize
             None => registers.push(sketch.precision().registers()),
         }
     }
-    let largest = |mut sizes: Vec<usize>| {
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes.truncate(sets);
-        sizes
-    };
-    let (tokens, registers) = (largest(tokens), largest(registers));
-    let work = |dense: &[usize]| Work {
-        sets,
-        tokens: tokens.iter().sum(),
-        registers: dense.iter().sum(),
-        coarsest: dense.first().copied(),
-    };
-    // Among others there may be a choice without a dense one, and its walk may take longer.
-    work(&registers).time().max(work(&[]).time())
+    (tokens, registers)
 }
 
-/// What the time depends on.
-#[derive(Default)]
-struct Work {
-    sets: usize,
-    tokens: usize,
-    /// Of all dense sketches together.
-    registers: usize,
-    /// Of the coarsest dense one.
-    coarsest: Option<usize>,
-}
-
-impl Work {
-    fn time(&self) -> Duration {
-        let (sets, tokens) = (self.sets as f64, self.tokens as f64);
-        let nanoseconds = match self.coarsest {
-            None => tokens * (WALK + WALK_PER_SET * sets),
-            Some(coarsest) => {
-                tokens * REPLAY
-                    + self.registers as f64 * FOLD
-                    + sets * coarsest as f64 * CELLS
-                    + 1e3 * FIT[self.sets.min(MAX_SETS)]
-            }
-        };
-        Duration::from_nanos(nanoseconds as u64)
-    }
+/// By the formula at the head of this file. `coarsest`: the fewest registers of a dense set, none if there
+/// is no dense one; `finer`: all registers of the sets that have more.
+fn time(sets: usize, tokens: usize, finer: usize, coarsest: Option<usize>) -> Duration {
+    let tokens = tokens as f64;
+    let nanoseconds = match coarsest {
+        None => tokens * (WALK + WALK_PER_SET * sets as f64),
+        Some(coarsest) => {
+            let cells = if sets > 2 { CELLS } else { PAIR_CELLS };
+            tokens * REPLAY
+                + finer as f64 * FOLD
+                + sets as f64 * coarsest as f64 * cells
+                + 1e3 * FIT[sets.min(MAX_SETS)]
+        }
+    };
+    Duration::from_nanos(nanoseconds as u64)
 }
 
 #[cfg(test)]
