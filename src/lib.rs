@@ -49,7 +49,7 @@ mod face {
     use std::ffi::c_int;
 
     #[cfg(feature = "test-commands")]
-    use crate::{commands::test, types::strings::Strings};
+    use crate::{commands::test, types::strings::{self, Strings}};
 
     #[global_allocator]
     static ALLOCATOR: ServerAllocator = ServerAllocator;
@@ -114,6 +114,8 @@ mod face {
             InfoField::number(c"long_answers_timed_out", || workers::TIMED_OUT.get()),
             #[cfg(feature = "test-commands")]
             InfoField::number(c"test_setting_changes", || test::CHANGES.get()),
+            #[cfg(feature = "test-commands")]
+            InfoField::number(c"test_defrag_resumed", || strings::RESUMED.get()),
         ],
     };
 

@@ -4,7 +4,9 @@
 //! outcome of a panic while saving. The API gives a type's callback no way to say that it failed, so:
 //!
 //! * **A child process** that saves ends at once, without the handlers that the server has set for an
-//!   ordinary end (`_exit`). The server reports that the save failed and keeps its last good file.
+//!   ordinary end. The server reports that the save failed and keeps its last good file. The end is by
+//!   signal: of a child that merely exits with an error the server expects that it has removed its
+//!   unfinished file itself, and failing saves would fill the disk.
 //! * **The server itself** (SAVE, SHUTDOWN, DEBUG RELOAD) must not end. Its file is made to fail instead:
 //!   until the server has given up the save, the process may not write files (RLIMIT_FSIZE of 0, the same
 //!   as a full disk), so the server sees its write fail, removes the unfinished file, answers with an
@@ -73,8 +75,11 @@ pub fn guarded(body: impl FnOnce()) {
         "giving up this save because of an internal error",
     );
     if is_child() {
-        // SAFETY: ends this process and nothing else.
-        unsafe { libc::_exit(1) }
+        // SAFETY: ends this process and nothing else, the second call if the first one could not.
+        unsafe {
+            libc::kill(libc::getpid(), libc::SIGKILL);
+            libc::_exit(1)
+        }
     }
     if IN_FOREGROUND.load(Ordering::Relaxed) {
         forbid_files();
