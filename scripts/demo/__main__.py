@@ -157,7 +157,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
             else:
-                print(f"      {'standard input' if str(source.path) == '-' else source.path}: {source.describe()}")
+                print(f"      {source.name}: {source.describe()}")
                 if source.has_values:
                     print("      read twice: first to see which steps and devices are frequent, then to load", flush=True)
                     counting = Progress(source.size)

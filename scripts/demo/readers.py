@@ -131,6 +131,7 @@ class Source:
     def __init__(self, path: Path, format: str = "auto", columns: Columns | None = None, per: str = "day",
                  delimiter: str | None = None, max_values: int = MOST_VALUES, steps: Iterable[str] = ()) -> None:
         self.path, self.per, self.delimiter = path, per, delimiter
+        self.name = "standard input" if str(path) == "-" else str(path)  # for the user
         self.columns = columns or Columns()
         self.tally = Tally()
         self._named: dict[str, list[str]] = {"step": list(dict.fromkeys(steps)), "device": []}
@@ -176,8 +177,8 @@ class Source:
             if len(lines) == count:
                 break
         if not any(line.strip() for line in lines):
-            raise InputError(f"{self.path} is empty" if not self.tally.truncated else
-                             f"{self.path}: {self.tally.truncated}")
+            raise InputError(f"{self.name} is empty" if not self.tally.truncated else
+                             f"{self.name}: {self.tally.truncated}")
         self.tally = Tally()
         return lines
 
@@ -201,11 +202,11 @@ class Source:
         else:
             known = _json_columns(head)
             if not known:
-                raise InputError(f"{self.path} has no JSON object in its first {len(head)} lines")
+                raise InputError(f"{self.name} has no JSON object in its first {len(head)} lines")
         for what in ("time", "user", "step", "device", "day"):
             named = getattr(columns, what)
             if named is not None and named not in known:
-                raise InputError(f"{self.path} has no column '{named}' (--{what}); it has: {', '.join(known)}")
+                raise InputError(f"{self.name} has no column '{named}' (--{what}); it has: {', '.join(known)}")
         taken = {getattr(columns, what) for what in ("time", "user", "step", "device", "day")}
         for what, names in USUAL.items():
             if getattr(columns, what) is None and not (what == "time" and columns.day):
@@ -214,7 +215,7 @@ class Source:
                 taken.add(found)
         for what in ("time", "user"):
             if getattr(columns, what) is None and not (what == "time" and columns.day):
-                raise InputError(f"{self.path}: which column is the {what}? Say it with --{what}; there are: "
+                raise InputError(f"{self.name}: which column is the {what}? Say it with --{what}; there are: "
                                  f"{', '.join(known)}")
 
     def describe(self) -> str:

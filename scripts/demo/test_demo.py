@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as xml
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from demo.__main__ import ROOT, arguments, steps_there
 from demo.answers import Interval, as_map
 from demo.events import DEVICES, STEPS, Event, synthetic_week
 from demo.load import Exact
+from demo.picture import chosen, svg
 from demo.readers import OTHER, Columns, Frequent, InputError, Source, is_pipe
 
 LOG_LINE = '192.0.2.{n} - - [02/Mar/2026:10:05:0{n} +0000] "GET /shop/{n}?q=1 HTTP/1.1" 200 17 "-" "Mozilla/5.0 (iPhone) Mobile"\n'
@@ -209,6 +211,15 @@ def test_who_names_a_step_that_is_not_there_is_shown_those_that_are():
         for user in range(i):
             exact.note(Event("2026-03-02", b"%d" % user, f"s{i}" if i else OTHER, None))
     assert steps_there(exact).startswith("those with the most users are: s29, s28, ") and steps_there(exact).endswith("s10")
+
+
+def test_a_picture_shows_the_tables_that_were_asked_for():
+    printed = "before\nA heading <1>\n\n  x  holds\n  1    yes\n  2     NO\n\n  a remark\n\nOther\n\n  y\n  3\n"
+    assert chosen(printed, ["Other", "A head"]) == [["Other", "", "  y", "  3"], ["A heading <1>", "", "  x  holds", "  1    yes", "  2     NO"]]
+    drawn = xml.fromstring(svg(chosen(printed, ["A heading"])))
+    assert ["".join(line.itertext()) for line in drawn.iter("{http://www.w3.org/2000/svg}text")] == ["A heading <1>", "  x  holds", "  1    yes", "  2     NO"]
+    with pytest.raises(SystemExit, match="nothing begins with 'Nothing'"):
+        chosen(printed, ["Nothing"])
 
 
 def scripts_run(*options: str, **more: object) -> "subprocess.CompletedProcess[str]":
