@@ -1,6 +1,6 @@
 //! How well sketches answer questions about several sets at once, and how fast.
 //!
-//! `cargo bench --bench joint -- [--trials N] [--seed S] [--quick]`
+//! `cargo bench --bench joint -- [--trials N] [--seed S] [--quick | --costs]`
 //!
 //! Every trial draws new random sets, so what is measured is the error over hash functions. Each
 //! figure stands beside the limit it must keep; the program ends with status 1 if one does not. 300
@@ -8,6 +8,9 @@
 //! limits by what that costs, at three standard deviations. A fixed seed gives the same figures on every
 //! machine, but for the timings, which are printed and never judged. A run of 300 trials or more also writes
 //! the tables into docs/accuracy.md and draws docs/accuracy/funnel.svg.
+//!
+//! `--costs` only compares how long solutions and unions take with what `sketch::joint::cost` and
+//! `Sketch::union_cost` expect of them.
 //!
 //! The rows of a table:
 //!
@@ -24,7 +27,7 @@ mod page;
 use datasketches::theta::{ThetaIntersection, ThetaSketch, ThetaSketchBuilder};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use redis_hll::sketch::joint::{Joint, Segment, SetMask};
+use redis_hll::sketch::joint::{Joint, Segment, SetMask, cost};
 use redis_hll::sketch::register::HISTORY;
 use redis_hll::sketch::{Dense, HashFamily, Precision, Sketch};
 use std::process::ExitCode;
@@ -61,10 +64,13 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(complaint) => {
-            eprintln!("{complaint}\nusage: joint [--trials N] [--seed S] [--quick]");
+            eprintln!("{complaint}\nusage: joint [--trials N] [--seed S] [--quick | --costs]");
             return ExitCode::from(2);
         }
     };
+    if options.costs {
+        return costs(&options);
+    }
     say!("{} trials, seed {}", options.trials, options.seed);
     let mut verdict = Verdict {
         trials: options.trials,
@@ -98,6 +104,7 @@ fn main() -> ExitCode {
 struct Options {
     trials: usize,
     seed: u64,
+    costs: bool,
 }
 
 impl Options {
@@ -105,6 +112,7 @@ impl Options {
         let mut options = Options {
             trials: 300,
             seed: 1,
+            costs: false,
         };
         while let Some(word) = words.next() {
             let mut number = || page::number(&word, &mut words);
@@ -112,6 +120,7 @@ impl Options {
                 "--trials" => options.trials = (number()? as usize).max(2),
                 "--seed" => options.seed = number()?,
                 "--quick" => options.trials = 40,
+                "--costs" => options.costs = true,
                 // Cargo passes it on.
                 "--bench" => {}
                 _ => return Err(format!("unknown option {word}")),
@@ -733,6 +742,88 @@ fn fastest<T>(work: impl Fn() -> T) -> Duration {
         runs += 1;
     }
     best
+}
+
+/// Sets of one shape: how many there are, their precision, and the elements of each, of which half are
+/// those of the one before.
+type Shape = (usize, u8, usize);
+
+/// Shapes that are solved or united together.
+const SHAPES: [&[Shape]; 22] = [
+    &[(2, 13, 1_000)],
+    &[(2, 18, 65_000)],
+    &[(8, 18, 65_000)],
+    &[(2, 16, 16_000)],
+    &[(2, 13, 100_000)],
+    &[(2, 14, 1_000_000)],
+    &[(2, 18, 100_000)],
+    &[(2, 18, 1_000_000)],
+    &[(3, 13, 100_000)],
+    &[(3, 18, 1_000_000)],
+    &[(4, 13, 100_000)],
+    &[(5, 13, 100_000)],
+    &[(6, 13, 100_000)],
+    &[(7, 13, 100_000)],
+    &[(8, 13, 100_000)],
+    &[(8, 18, 300_000)],
+    &[(1, 4, 1_000), (1, 18, 65_000)],
+    &[(1, 4, 1_000), (7, 18, 65_000)],
+    &[(1, 10, 1_000), (1, 18, 1_000_000)],
+    &[(64, 18, 1_000)],
+    &[(64, 18, 65_000)],
+    &[(1, 10, 1_000), (63, 18, 300_000)],
+];
+
+/// Measured times beside expected ones. Too short an expectation lets somebody wait, too long a one
+/// only takes a detour: so the measured time may be up to 1.5 times the expected, and down to a fifth.
+fn costs(options: &Options) -> ExitCode {
+    let mut missed = 0;
+    let mut compare = |what: String, expected: Duration, measured: Duration| {
+        let ratio = measured.as_secs_f64() / expected.as_secs_f64().max(1e-6);
+        let good = ratio <= 1.5 && (ratio >= 0.2 || expected < Duration::from_micros(100));
+        missed += usize::from(!good);
+        println!(
+            "{what:<60} expected {:>9.0} µs, measured {:>9.1} µs, {ratio:.2} of it {}",
+            expected.as_secs_f64() * 1e6,
+            measured.as_secs_f64() * 1e6,
+            if good { "PASS" } else { "miss" }
+        );
+    };
+    for shapes in SHAPES {
+        let mut rng = SmallRng::seed_from_u64(options.seed);
+        let mut previous: Vec<u64> = Vec::new();
+        let mut sets = Vec::new();
+        for &(count, p, elements) in shapes {
+            for _ in 0..count {
+                let mut own: Vec<u64> = previous.iter().copied().take(elements / 2).collect();
+                own.extend((own.len()..elements).map(|_| rng.random::<u64>()));
+                let mut set = sketch(p);
+                add_all(&mut set, &own);
+                sets.push(set);
+                own.reverse();
+                previous = own;
+            }
+        }
+        let members: Vec<&Sketch> = sets.iter().collect();
+        if members.len() <= 8 {
+            let measured = fastest(|| {
+                let joint = solve(std::hint::black_box(&members));
+                for k in 1..=members.len() {
+                    let common = joint.intersection(SetMask::first(k));
+                    std::hint::black_box(common.interval(CONFIDENCE));
+                }
+            });
+            let expected = cost::solution(members.iter().copied());
+            compare(format!("solution {shapes:?}"), expected, measured);
+        }
+        let measured = fastest(|| Sketch::union(members.iter().copied()).is_ok());
+        let expected = Sketch::union_cost(members.iter().copied());
+        compare(format!("union {shapes:?}"), expected, measured);
+    }
+    match missed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------

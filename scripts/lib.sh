@@ -293,7 +293,7 @@ free_port() {
 build_module() {
     local profile="$1" library="$TARGET/$1/libredis_hll.so" extra=()
     # Checked: debug assertions, overflow checks, and a command that panics on purpose.
-    [[ "$profile" == checked ]] && extra=(--features panic-command)
+    [[ "$profile" == checked ]] && extra=(--features test-commands)
     with_heartbeat "cargo build --profile $profile" \
         cargo build --locked --lib --profile "$profile" "${extra[@]}" --manifest-path "$ROOT/Cargo.toml" ||
         die "the build failed"

@@ -1,10 +1,12 @@
 //! **redis-hll**: HyperLogLog analytics computed inside Redis and Valkey.
 //!
-//! This file is the module's face: which commands it registers. The floors below it, from the ground:
+//! This file is the module's face: one table of its types, commands, settings and INFO fields. The floors
+//! below it, from the ground; each knows only those under it:
 //!
 //! * [`sketch`]: the mathematics, usable as a plain library.
 //! * [`storage`]: sketches as bytes.
-//! * [`server`]: the only place that touches the module API.
+//! * [`server`]: the only place that touches the module API. It knows no sketch.
+//! * [`types`]: what the server asks of each kind of value.
 //! * [`commands`]: a file each.
 //!
 //! As a library, without the server (`default-features = false`):
@@ -29,39 +31,98 @@ pub mod commands;
 pub mod server;
 pub mod sketch;
 pub mod storage;
+#[cfg(feature = "module")]
+pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
-    use crate::commands::*;
+    use crate::commands::{rebuild, sketch::*};
     use crate::server::allocator::ServerAllocator;
-    use crate::server::command::register;
-    use crate::server::module::{RegisterCommand, load};
+    use crate::server::command::CommandEntry;
+    use crate::server::datatype::{DataType, TypeEntry};
+    use crate::server::info::InfoField;
+    use crate::server::module::Module;
+    use crate::server::{answers, workers};
+    use crate::sketch::Sketch;
+    use crate::types::settings;
     use redis_module::raw::{RedisModuleCtx, RedisModuleString};
     use std::ffi::c_int;
+
+    #[cfg(feature = "test-commands")]
+    use crate::{commands::test, types::strings::Strings};
 
     #[global_allocator]
     static ALLOCATOR: ServerAllocator = ServerAllocator;
 
-    const COMMANDS: &[RegisterCommand] = &[
-        register::<create::Create>,
-        register::<add::Add>,
-        register::<replay::Replay>,
-        register::<count::Count>,
-        register::<merge::Merge>,
-        register::<estimate::Estimate>,
-        register::<info::Info>,
-        register::<export::Export>,
-        register::<import::Import>,
-        register::<intersect::Intersect>,
-        register::<segment::Segment>,
-        register::<overlap::Overlap>,
-        register::<funnel::Funnel>,
-        register::<retention::Retention>,
-        register::<campaign::Campaign>,
-        register::<accuracy::Accuracy>,
-        #[cfg(feature = "panic-command")]
-        register::<panic::Panic>,
-    ];
+    static MODULE: Module = Module {
+        name: c"hll",
+        types: &[
+            TypeEntry::of::<Sketch>(),
+            #[cfg(feature = "test-commands")]
+            TypeEntry::of::<Strings>(),
+        ],
+        commands: &[
+            CommandEntry::of::<create::Create>(),
+            CommandEntry::of::<add::Add>(),
+            CommandEntry::of::<replay::Replay>(),
+            CommandEntry::of::<rebuild::Rebuild>(),
+            CommandEntry::of::<count::Count>(),
+            CommandEntry::of::<merge::Merge>(),
+            CommandEntry::of::<estimate::Estimate>(),
+            CommandEntry::of::<info::Info>(),
+            CommandEntry::of::<export::Export>(),
+            CommandEntry::of::<import::Import>(),
+            CommandEntry::of::<intersect::Intersect>(),
+            CommandEntry::of::<segment::Segment>(),
+            CommandEntry::of::<overlap::Overlap>(),
+            CommandEntry::of::<funnel::Funnel>(),
+            CommandEntry::of::<retention::Retention>(),
+            CommandEntry::of::<campaign::Campaign>(),
+            CommandEntry::of::<accuracy::Accuracy>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Panic>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Push>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Length>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Later>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::FailSaves>(),
+        ],
+        settings: &[
+            &settings::DEFAULT_PRECISION,
+            &settings::DEFAULT_HASH,
+            &settings::HASH_SEED,
+            &settings::RDB_COMPRESSION,
+            &settings::MAX_MEMORY_PER_KEY,
+            &answers::QUERY_TIMEOUT,
+            #[cfg(feature = "test-commands")]
+            &test::TEST_FRACTION,
+            #[cfg(feature = "test-commands")]
+            &test::TEST_TEXT,
+        ],
+        info: &[
+            InfoField::text(c"version", VERSION),
+            InfoField::number(c"sketch_keys", || Sketch::handle().values()),
+            InfoField::number(c"sketch_bytes", || Sketch::handle().bytes()),
+            InfoField::number(c"long_answers_running", || workers::RUNNING.get()),
+            InfoField::number(c"long_answers_waiting", || workers::WAITING.get()),
+            InfoField::number(c"long_answers_done", || workers::DONE.get()),
+            InfoField::number(c"long_answers_refused", || workers::REFUSED.get()),
+            InfoField::number(c"long_answers_dropped", || workers::DROPPED.get()),
+            InfoField::number(c"long_answers_timed_out", || workers::TIMED_OUT.get()),
+            #[cfg(feature = "test-commands")]
+            InfoField::number(c"test_setting_changes", || test::CHANGES.get()),
+        ],
+    };
+
+    const VERSION: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(
+        concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes(),
+    ) {
+        Ok(version) => version,
+        Err(_) => panic!("a version has no NUL in it"),
+    };
 
     /// What the server calls first.
     ///
@@ -75,6 +136,6 @@ mod face {
         argc: c_int,
     ) -> c_int {
         // SAFETY: by the caller.
-        unsafe { load(ctx, argv, argc, COMMANDS) }
+        unsafe { MODULE.load(ctx, argv, argc) }
     }
 }

@@ -1,4 +1,4 @@
-"""The frame that DUMP puts around a value, so that tests can change what is inside and still get past the server.
+"""What DUMP puts around a value, so that tests can change what is inside and still get past the server.
 
     byte type   7 = a module's value
     module id   9 bytes: 0x81 and 64 bits big-endian: 54 bits of type name, 10 bits of encoding version

@@ -24,9 +24,10 @@ def test_a_command_without_arguments_is_an_arity_error(client, k, command):
 
 
 def test_too_few_arguments_are_an_arity_error(client, k):
-    for command in [("HLL.ADD", "k"), ("HLL.ADD", "new"), ("HLL.MERGE", "k"), ("HLL.ESTIMATE", 1),
+    for command in [("HLL.ADD", "k"), ("HLL.ADD", "new"), ("HLL.MERGE", "k"),
                     ("HLL.IMPORT", "k"), ("HLL.IMPORT", "k", "FORMAT"), ("HLL.IMPORT", "k", "FORMAT", "NATIVE")]:
         refused(client, *command, match=ARITY)
+    refused(client, "HLL.ESTIMATE", 1, match=OURS)
     assert client("EXISTS", "new") == 0
 
 

@@ -6,6 +6,7 @@ still going on; if it was not, the same is tried again with more work.
 """
 
 import os
+import re
 import select
 
 import pytest
@@ -99,25 +100,53 @@ def long_calls(keys):
             ("HLL.RETENTION", "COHORTS", 16, *keys * 2, "PERIODS", 16, *keys * 2)]
 
 
-def test_the_answer_is_that_of_a_transaction_and_of_a_script(client, eight):
-    """Where a client cannot be made to wait, the work is done in place."""
-    script = f"redis.setresp({client.protocol}); return redis.call(unpack(ARGV))"
+CANNOT_WAIT = "^ERR HLL: this answer may take [0-9]+ ms and cannot wait inside a transaction or a script, ask for it outside"
+
+
+def in_a_transaction(client, call):
+    client("MULTI")
+    client(*call)
+    return client("EXEC")[0]
+
+
+def in_a_script(client, keys, call):
+    script = f"redis.setresp({client.protocol}); return redis.pcall(unpack(ARGV))"
+    return client("EVAL", script, len(keys), *keys, *call)
+
+
+def test_where_a_client_cannot_wait_a_short_answer_is_given_and_a_long_one_refused(client, eight):
+    """Nobody may hold the server for long, and inside a transaction or a script there is no other way."""
+    for call in [("HLL.FUNNEL", 4, *eight[:4]), ("HLL.INTERSECT", 3, *eight[:3]), ("HLL.OVERLAP", 3, *eight[:3]),
+                 ("HLL.SEGMENT", "ALL", 2, *eight[:2], "ANY", 1, eight[3], "NONE", 1, eight[4]), ("HLL.COUNT", *eight), ("HLL.ESTIMATE", 8, *eight)]:
+        answer = client(*call)
+        assert in_a_transaction(client, call) == answer, call
+        assert in_a_script(client, eight, call) == answer, call
     for call in long_calls(eight):
-        waited = client(*call)
-        client("MULTI")
-        client(*call)
-        assert client("EXEC") == [waited], call
-        assert client("EVAL", script, len(eight), *eight, *call) == waited, call
+        assert not isinstance(client(*call), ReplyError)
+        assert re.match(CANNOT_WAIT, in_a_transaction(client, call).text), call
+        refused(client, "EVAL", "return redis.pcall(unpack(ARGV))", len(eight), *eight, *call, match=CANNOT_WAIT)
+
+
+def test_a_table_says_what_its_parts_say(client, eight):
+    """The table comes from another thread, step by step, and its parts are worked out at once."""
+    def part(first, second):
+        common = ask(client, "HLL.INTERSECT", 2, first, second)
+        return common["estimate"], common["lower"], common["upper"]
+
+    rows = ask(client, "HLL.OVERLAP", 24, *eight * 3)
+    assert len(rows) == 24 * 23 // 2
+    for row in rows:
+        assert (row["estimate"], row["lower"], row["upper"]) == part(row["first"], row["second"])
+    for row in ask(client, "HLL.RETENTION", "COHORTS", 16, *eight * 2, "PERIODS", 16, *eight * 2):
+        assert [cell["period"].decode() for cell in row["periods"]] == eight * 2
+        for cell in row["periods"]:
+            assert (cell["users"], cell["lower"], cell["upper"]) == part(row["cohort"], cell["period"])
 
 
 def test_nulls_arrive_too(client, eight):
-    call = ("HLL.FUNNEL", 8, "none", *eight[:7])
-    waited = ask(client, *call)
+    waited = ask(client, "HLL.FUNNEL", 8, "none", *eight[:7])
     assert [row["users"] for row in waited] == [0] * 8
     assert {row[name] for row in waited for name in ("conversion", "conversion_lower", "conversion_upper", "overall", "drop_off")} == {None}
-    client("MULTI")
-    client(*call)
-    assert read(client, client("EXEC")[0], SHAPES["HLL.FUNNEL"]) == waited
 
 
 def test_an_error_in_the_background_is_the_same_error(server, start):
@@ -127,13 +156,10 @@ def test_an_error_in_the_background_is_the_same_error(server, start):
         for i in range(8):
             put(c, f"k{i}", [range(0, 9000)], 11)
         c("HLL.IMPORT", "k7", "FORMAT", "NATIVE", payload, "REPLACE")
-        for call in (("HLL.FUNNEL", 8, *[f"k{i}" for i in range(8)]), ("HLL.OVERLAP", 64, *["k0"] * 63, "k7")):
-            text = refused(c, *call)
-            assert "hll.hash-seed" in text
-            c("MULTI")
-            c(*call)
-            (in_place,) = c("EXEC")
-            assert in_place.text == text
+        at_once = refused(c, "HLL.FUNNEL", 2, "k0", "k7")
+        assert "hll.hash-seed" in at_once
+        for call in (("HLL.FUNNEL", 8, *[f"k{i}" for i in range(8)]), ("HLL.OVERLAP", 64, *[f"k{i}" for i in range(7)] * 9, "k7")):
+            assert refused(c, *call) == at_once
         assert blocked(server) == 0
 
 
@@ -169,12 +195,8 @@ def test_many_at_once(server):
     for other, question in zip(clients, questions):
         other.send(*question)
     answers = [other.read() for other in clients]
-    c("MULTI")
-    for question in questions:
-        c(*question)
-    expected = c("EXEC")
-    for other, answer, reply in zip(clients, answers, expected):
-        assert read(other, answer, SHAPES["HLL.FUNNEL"]) == read(c, reply, SHAPES["HLL.FUNNEL"])
+    for other, answer, question in zip(clients, answers, questions):
+        assert read(other, answer, SHAPES["HLL.FUNNEL"]) == ask(c, *question)
     assert blocked(server) == 0
 
 
@@ -196,43 +218,60 @@ def test_other_clients_are_served_while_an_answer_is_worked_on(server):
     wait_for("the last one to be answered", lambda: blocked(server) == 0)
 
 
-def test_what_is_long_waits_its_turn_and_what_is_short_does_not(server):
-    """While all workers are busy, whatever goes to them waits."""
+def test_what_is_short_does_not_wait_for_the_workers(server):
+    """While all workers are busy with tables, a short answer is given at once."""
     c = server.c
     keys = [f"s{i}" for i in range(8)]
     for i, key in enumerate(keys):
         put(c, key, [range(i * 100, 40_000)], 14)
-    long_ones = long_calls(keys)
     short = [("HLL.FUNNEL", 3, *keys[:3]), ("HLL.INTERSECT", 2, *keys[:2]), ("HLL.SEGMENT", "ALL", 1, keys[0], "NONE", 2, *keys[1:3]), ("HLL.OVERLAP", 3, *keys[:3]),
              ("HLL.RETENTION", "COHORTS", 1, keys[0], "PERIODS", 5, *keys[:5]), ("HLL.CAMPAIGN", *keys[:3]), ("HLL.ACCURACY", keys[0])]
 
     def send(long, size):
-        clients = [server.client() for _ in long_ones]
-        for other, call in zip(clients, long_ones):
-            other.send(*call)
         for call in short:
             c(*call)
-        waiting = blocked(server)
-        return clients, waiting
+        return blocked(server)
 
-    clients, waiting = while_working(server, send)
-    assert waiting == WORKERS + len(long_ones)
-    for other, call in zip(clients, long_ones):
-        assert other.read() == c(*call)
+    assert while_working(server, send) == WORKERS
 
 
-def test_transactions_and_scripts_do_not_wait(server):
-    """Their work is done at once, though every worker is busy."""
+def test_the_queue_is_fair(server):
+    """Who has had the least is next: a new client's answer comes while older tables, of which there are more than workers, are
+    still being worked on."""
     c = server.c
-    keys = [f"s{i}" for i in range(6)]
+    keys = [f"s{i}" for i in range(8)]
+    for i, key in enumerate(keys):
+        put(c, key, [range(i * 100, 40_000)], 12)
+    call = ("HLL.FUNNEL", 8, *keys)
+    expected = c(*call)
+    tables = [server.client() for _ in range(5)]
+
+    def funnel(long, size):
+        for other in tables:
+            other.send(*long_call(size))
+        wait_for("the tables to queue up", lambda: blocked(server) == WORKERS + len(tables) or any(map(has_reply, long)))
+        return c(*call), blocked(server)
+
+    def forget():
+        for other in tables:
+            other.read()
+
+    answer, waiting = while_working(server, funnel, forget)
+    assert answer == expected
+    assert waiting == WORKERS + len(tables)
+    forget()
+
+
+def test_a_short_answer_in_a_transaction_or_a_script_does_not_wait(server):
+    """Its work is done at once, though every worker is busy."""
+    c = server.c
+    keys = [f"s{i}" for i in range(4)]
     for i, key in enumerate(keys):
         put(c, key, [range(i * 100, 9000)], 10)
-    call = ("HLL.FUNNEL", 6, *keys)
+    call = ("HLL.FUNNEL", 4, *keys)
 
     def ask_both(long, size):
-        c("MULTI")
-        c(*call)
-        return c("EXEC")[0], c("EVAL", "return redis.call(unpack(ARGV))", 6, *keys, *call)
+        return in_a_transaction(c, call), in_a_script(c, keys, call)
 
     in_transaction, in_script = while_working(server, ask_both)
     assert in_transaction == in_script == c(*call)
@@ -337,13 +376,72 @@ def test_answers_leave_no_memory_behind(server):
     wait_for("the memory to return", lambda: used(server) < first + 100_000)  # a kilobyte for each answer would be 100,000
 
 
-def test_unblock_does_no_harm(server):
-    """Only what has a timeout can be unblocked. `while_working` checks that the answers come."""
+def long_answers(server):
+    """What INFO hll says of them."""
+    info = server.info(section="hll")
+    return {name.removeprefix("hll_long_answers_"): int(value) for name, value in info.items() if name.startswith("hll_long_answers_")}
+
+
+def test_the_work_of_clients_that_are_gone_is_dropped(server):
+    """A hundred clients ask for long tables and leave. Nothing of that is left for the one who stays to wait for."""
+    c = server.c
+    before = long_answers(server)
+    for i in range(30):
+        put(c, f"p{i}", [range(i * 100, 9000)], 10)
+    table = ("HLL.RETENTION", "COHORTS", 60, *[f"p{i}" for i in range(30)] * 2, "PERIODS", 60, *[f"p{i}" for i in range(30)] * 2)
+    leaving = [server.client() for _ in range(100)]
+    for other in leaving:
+        other.send(*table)
+    wait_for("all to wait", lambda: blocked(server) == 100)
+    now = long_answers(server)
+    assert now["waiting"] + now["running"] >= 100
+    for other in leaving:
+        other.close()
+        server.clients.remove(other)
+    wait_for("nothing to be left", lambda: (long_answers(server)["waiting"], long_answers(server)["running"]) == (0, 0))
+    after = long_answers(server)
+    assert after["dropped"] == before["dropped"] + 100
+    assert after["done"] == before["done"]
+    assert len(c("HLL.FUNNEL", 8, *[f"p{i}" for i in range(8)])) == 8
+    assert long_answers(server)["done"] == before["done"] + 1
+
+
+GIVEN_UP = r"^ERR HLL: the answer was given up, by CLIENT UNBLOCK or because it took longer than hll.query-timeout allows \((.*)\), ask for less at once or raise it$"
+
+
+def test_a_long_answer_ends_with_an_error_when_its_time_is_up(server, protocol):
+    c = server.client(protocol)
+    prepare(c)
+    before = long_answers(server)
+    server.set("hll.query-timeout", "30")
+    assert re.match(GIVEN_UP, refused(c, *long_call(64))).group(1) == "30 ms"
+    wait_for("the work to stop", lambda: (long_answers(server)["waiting"], long_answers(server)["running"]) == (0, 0))
+    after = long_answers(server)
+    assert (after["timed_out"], after["done"]) == (before["timed_out"] + 1, before["done"])
+    assert len(c("HLL.FUNNEL", 3, "a0", "b0", "a1")) == 3  # what is short has no limit
+    server.set("hll.query-timeout", "0")
+    cell = the_cell(c)
+    check_long_answer(c, c(*long_call(8)), 8, cell)
+
+
+def test_an_operator_can_end_a_long_answer(server):
+    """CLIENT UNBLOCK, as for the server's own blocking commands."""
     def unblock(long, size):
         ids = [int(line.split("id=", 1)[1].split()[0]) for line in server.c("CLIENT", "LIST").decode().splitlines() if "cmd=hll.retention" in line.lower()]
-        return [server.c("CLIENT", "UNBLOCK", number, *how) for number in ids for how in ([], ["TIMEOUT"], ["ERROR"])]
+        ended = [server.c("CLIENT", "UNBLOCK", number, *how) for number, how in zip(ids, [[], ["TIMEOUT"], ["ERROR"]] * WORKERS)]
+        replies = [c.read() for c in long]
+        wait_for("the work to stop", lambda: long_answers(server)["running"] == 0)
+        return ended, replies
 
-    assert while_working(server, unblock) == [0] * 3 * WORKERS
+    prepare(server.c)
+    long = [server.client() for _ in range(WORKERS)]
+    for c in long:
+        c.send(*long_call(64))
+    wait_for("the work to begin", lambda: blocked(server) == WORKERS)
+    ended, replies = unblock(long, 64)
+    assert ended == [1] * WORKERS
+    assert all(re.match(f"{GIVEN_UP}|^UNBLOCKED", reply.text) for reply in replies)
+    assert blocked(server) == 0
 
 
 def test_a_snapshot_and_a_rewrite_meanwhile_are_whole(server):
@@ -431,25 +529,23 @@ def test_statistics_count_a_long_answer_once(server):
 
 
 def test_more_than_256_long_answers_at_a_time_are_refused(server):
-    """Those under way count too. The waiting ones here are quickly done, once a worker is free."""
     c = server.c
-    put(c, "k", [range(0, 9000)], 10)
-    call = ("HLL.FUNNEL", 8, *["k"] * 8)
-
-    def fill(long, size):
-        clients = [server.client() for _ in range(MOST_WAITING - WORKERS + 5)]
-        for other in clients:
-            other.send(*call)
-        wait_for("five to be refused", lambda: sum(map(has_reply, clients)) >= 5 or any(map(has_reply, long)))
-        waiting = blocked(server)
-        refused_ones = [other for other in clients if has_reply(other)]
-        return waiting, refused_ones, [other for other in clients if other not in refused_ones]
-
-    waiting, refused_ones, accepted = while_working(server, fill)
-    assert waiting == MOST_WAITING
+    keys = [f"p{i}" for i in range(32)]
+    for i, key in enumerate(keys):
+        put(c, key, [range(i * 100, 9000)], 10)
+    table = ("HLL.RETENTION", "COHORTS", 64, *keys * 2, "PERIODS", 64, *keys * 2)
+    before = long_answers(server)
+    clients = [server.client() for _ in range(MOST_WAITING + 5)]
+    for other in clients:
+        other.send(*table)
+    wait_for("five to be refused", lambda: sum(map(has_reply, clients)) >= 5)
+    assert blocked(server) == MOST_WAITING
+    refused_ones = [other for other in clients if has_reply(other)]
     assert [other.read().text for other in refused_ones] == ["ERR HLL: 256 long answers or 256 MiB of copies for them are being worked on, try again later"] * 5
-    answers = [other.read() for other in accepted]
+    assert long_answers(server)["refused"] == before["refused"] + 5
+    for other in clients:
+        if other not in refused_ones[:1]:
+            other.close()
+            server.clients.remove(other)
     wait_for("no client to be blocked", lambda: blocked(server) == 0)
-    expected = c(*call)
-    assert all(answer == expected for answer in answers)
-    assert [other(*call) for other in refused_ones] == [expected] * 5
+    assert len(refused_ones[0](*table)) == 64

@@ -38,9 +38,6 @@ SERVER = "redis-7.0"
 NAMES = {"redis-7.0": "Redis 7.0.15", "redis-7.4": "Redis 7.4.1", "redis-8.2": "Redis 8.2.3", "valkey-8.1": "Valkey 8.1.8",
          "valkey-9.1": "Valkey 9.1.2"}
 
-# Settings that are described already and that the module does not have yet: name and default. The day the module has
-# one, the test of settings says so, and its line goes from here.
-AHEAD = {"hll.query-timeout": "10000"}
 TOOLS = re.compile(r"^(seq|awk|redis-cli|for|\(echo)\b")
 BLOCK = re.compile(r"^```(redis|redis resp3|console)\n(.*?)^```", re.S | re.M)
 CLI = {"redis": "redis-cli --no-raw", "redis resp3": "redis-cli -3 --no-raw"}
@@ -117,11 +114,6 @@ def settings_of(c):
     return found
 
 
-def documented(names):
-    """Without those that the module does not have yet."""
-    return {name: value for name, value in names.items() if name not in AHEAD}
-
-
 def configuration():
     """redis.conf: its active lines as a list of (directive, value), and of each `# hll.` line its value and the comment above."""
     active, off, comment = [], {}, []
@@ -146,16 +138,10 @@ def rows(page, head):
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table[1:]]
 
 
-def test_a_setting_that_came_is_no_longer_ahead(plain):
-    known = settings_of(plain)
-    assert not AHEAD.keys() & known.keys(), "the module has these now: take them out of AHEAD"
-
-
 def test_redis_conf_has_every_setting_of_the_module_with_its_default_and_what_it_may_be(plain):
     known = settings_of(plain)
-    off = {name: text for name, text in configuration()[1].items()}
-    assert {name: value for name, (value, _) in documented(off).items()} == {name: value for name, (value, _) in known.items()}
-    assert all(off[name][0] == value for name, value in AHEAD.items())
+    off = configuration()[1]
+    assert {name: value for name, (value, _) in off.items()} == {name: value for name, (value, _) in known.items()}
     for name, (_, allowed) in known.items():
         if isinstance(allowed, list):
             assert all(re.search(rf"\b{word}\b", off[name][1]) for word in allowed), name
@@ -166,17 +152,14 @@ def test_redis_conf_has_every_setting_of_the_module_with_its_default_and_what_it
 def test_operations_has_every_setting_of_the_module_with_its_default_and_what_it_may_be(plain, start, server_name):
     known = settings_of(plain)
     table = {row[0].strip("`"): row[1:] for row in rows("docs/operations.md", "| setting | default | values | can be changed while running |")}
-    assert documented(table).keys() == known.keys()
+    assert table.keys() == known.keys()
     for name, (default, values, changes) in table.items():
-        if name in AHEAD:
-            assert default == AHEAD[name]
-            continue
         value, allowed = known[name]
         assert default.split(" (")[0] == value, name
         if isinstance(allowed, list):
             assert values.split(", ") == allowed, name
         elif allowed and not values.startswith("bytes"):
-            assert values.startswith((f"{allowed[0]} to {allowed[1]}", "milliseconds")), name
+            assert values.startswith(f"{allowed[0]} to {allowed[1]}"), name
         if changes == "yes":
             assert plain("CONFIG", "SET", name, value) == "OK", name
         else:
@@ -191,8 +174,7 @@ def test_operations_has_every_setting_of_the_module_with_its_default_and_what_it
 def test_the_readme_has_every_setting_with_its_default(plain):
     known = settings_of(plain)
     table = {row[0].strip("`"): row[1] for row in rows("README.md", "| setting | default | |")}
-    assert documented(table) == {name: value for name, (value, _) in known.items()}
-    assert all(table[name] == value for name, value in AHEAD.items())
+    assert table == {name: value for name, (value, _) in known.items()}
 
 
 def test_a_server_starts_from_redis_conf_and_is_set_as_it_says(start, server_name):
@@ -230,6 +212,11 @@ def test_max_memory_per_key_refuses_what_the_pages_say_and_nothing_else(plain):
     assert c("RESTORE", "restored", 0, dump) == "OK" and c("COPY", "large", "copied") == 1
 
 
+def test_operations_has_every_field_of_info(plain):
+    fields = [line.split(":")[0] for line in plain("INFO", "hll").decode().splitlines() if ":" in line]
+    assert [row[0].strip("`") for row in rows("docs/operations.md", "| field | meaning |")] == fields
+
+
 # ---- commands and access rights -------------------------------------------------------------------------------------
 
 
@@ -238,12 +225,12 @@ def commands_of(c):
 
 
 def test_the_pages_have_every_command_and_no_other(plain):
-    """HLL.REPLAY has a page and a place among the commands, but the README does without it."""
+    """What is for the module's own use has a page and a place among the commands, but the README does without it."""
     known = commands_of(plain)
     names = {page: [re.search(r"\[(HLL\.\w+)\]", row[0])[1] for row in rows(page, "| command | what it does |")]
              for page in ("README.md", "docs/commands/README.md")}
     assert sorted(names["docs/commands/README.md"]) == known
-    assert sorted([*names["README.md"], "HLL.REPLAY"]) == known
+    assert sorted([*names["README.md"], "HLL.REPLAY", "HLL.REBUILD"]) == known
     assert sorted(path.stem.upper() for path in (Path(ROOT) / "docs/commands").glob("hll.*.md")) == known
 
 
@@ -275,7 +262,8 @@ def assert_analyst(c):
         flags = list(map(str, c("COMMAND", "INFO", name)[0][2]))
         arguments = {"HLL.EXPORT": ["k"], "HLL.INFO": ["k"], "HLL.COUNT": ["k"], "HLL.ACCURACY": ["k"], "HLL.CAMPAIGN": ["a", "b", "c"],
                      "HLL.SEGMENT": ["ALL", 1, "k"], "HLL.RETENTION": ["COHORTS", 1, "k", "PERIODS", 1, "l"],
-                     "HLL.CREATE": ["k"], "HLL.REPLAY": ["k", "x"], "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"]}.get(name, [2, "k", "l"])
+                     "HLL.CREATE": ["k"], "HLL.REPLAY": ["k", "x"], "HLL.REBUILD": ["k", "HLLSKETCH", 0, "x"],
+                     "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"]}.get(name, [2, "k", "l"])
         may = "readonly" in flags and name != "HLL.EXPORT"
         assert (c("ACL", "DRYRUN", "analyst", name, *arguments) == "OK") == may, name
     for other in (["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["GET", "k"]):
@@ -314,7 +302,7 @@ def test_the_log_says_what_operations_says(start, server_name):
             start(server_name, module_args=arguments)
         assert f"module not loaded: ERR HLL: {message}" in str(ended.value) and f"ERR HLL: {message}" in page
     known = re.search(r"known here: ([\w, -]+)`", page)[1]
-    assert set(known.split(", ")) - {name.removeprefix("hll.") for name in AHEAD} == set(options.split(", "))
+    assert set(known.split(", ")) == set(options.split(", "))
     legacy = re.search(r"^\* (Legacy Redis Module) /path/libredis_hll.so (found)$", page, re.M).groups()
     unload = re.search(r"^# (Failed to unload module hll: .+)$", page, re.M)[1]
     assert all((word in server.log_tail(50)) == server_name.startswith("valkey") for word in legacy[:1])

@@ -11,11 +11,11 @@ import math
 import struct
 
 import pytest
-from xxhash import xxh3_64_intdigest
 
 import rdb
 from foreign import TYPES, apache
 from helpers import ESTIMATE_FIELDS, KINDS, OURS, digest, elements, estimate, fields, make, refused, state
+from reference import CHECKSUM_BYTES, SKETCH, body_of, checksum, frame
 from resp import ReplyError
 from servers import TROUBLE, DidNotStart
 
@@ -286,11 +286,17 @@ def test_import_refuses_every_truncation_and_every_single_bit(both_builds, name)
     assert state(c, "victim") == before
 
 
-CHECKSUM_BYTES = 4  # the last of a native payload: the low half of XXH3-64 of all before them, little-endian
+def forge(payload, rng):
+    """A frame with a right checksum, which is not what it was: mostly with another body, sometimes with other bytes
+    where kind, version and length are."""
+    if rng.random() < 0.75:
+        return frame(SKETCH, mutate(body_of(payload, SKETCH), rng))
+    return seal(mutate(payload[:-CHECKSUM_BYTES], rng))
 
 
-def seal(body):
-    return body + (xxh3_64_intdigest(body) & 0xFFFFFFFF).to_bytes(CHECKSUM_BYTES, "little")
+def seal(content):
+    """What stands before the checksum, with a right one."""
+    return content + checksum(content)
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -300,11 +306,11 @@ def test_import_of_a_forged_payload_is_refused_or_a_sound_sketch(both_builds, rn
     server = both_builds
     c = prepare(server, name, precision=rng.choice((6, 8, 10)))
     payload = c("HLL.EXPORT", "victim")
-    assert seal(payload[:-CHECKSUM_BYTES]) == payload
+    assert seal(payload[:-CHECKSUM_BYTES]) == frame(SKETCH, body_of(payload, SKETCH)) == payload
     before = state(c, "victim")
     accepted = 0
     for start in range(0, MUTATIONS // 2, BATCH):
-        forged = [seal(mutate(payload[:-CHECKSUM_BYTES], rng)) for _ in range(BATCH)]
+        forged = [forge(payload, rng) for _ in range(BATCH)]
         replies = c.pipe(("HLL.IMPORT", f"f{i}", "FORMAT", "NATIVE", f) for i, f in enumerate(forged))
         for f, reply in zip(forged, replies):
             assert reply == "OK" or isinstance(reply, ReplyError) and reply.text.startswith("ERR HLL: "), (reply, f.hex())
@@ -345,9 +351,9 @@ def test_import_of_forged_headers(both_builds, rng):
     for name in ("empty", "sparse", "hip-zstd", "hip-none"):
         server.reset()
         c = prepare(server, name, precision=8)
-        body = c("HLL.EXPORT", "victim")[:-CHECKSUM_BYTES]
-        for at in range(min(40, len(body))):
-            forged = [seal(body[:at] + bytes([value]) + body[at + 1:]) for value in range(256) if value != body[at]]
+        content = c("HLL.EXPORT", "victim")[:-CHECKSUM_BYTES]
+        for at in range(min(40, len(content))):
+            forged = [seal(content[:at] + bytes([value]) + content[at + 1:]) for value in range(256) if value != content[at]]
             replies = c.pipe(("HLL.IMPORT", f"f{i}", "FORMAT", "NATIVE", f) for i, f in enumerate(forged))
             for f, reply in zip(forged, replies):
                 if reply != "OK":
@@ -366,32 +372,33 @@ def test_a_running_estimate_that_cannot_belong_to_its_registers_is_refused(both_
     server = both_builds
     c = prepare(server, "hip-zstd")
     r = server.client(3)
-    body, told = c("HLL.EXPORT", "victim")[:-CHECKSUM_BYTES], estimate(r, "victim")["estimate"]
+    body, told = body_of(c("HLL.EXPORT", "victim"), SKETCH), estimate(r, "victim")["estimate"]
     stored = struct.pack("<d", told)
     assert body.count(stored) == 1
     # About 86 % of the registers are in use after twice as many elements as registers: some 885, and told / 4 is some 510.
     for lie in (0.0, -0.0, 5e-324, 1.0, told / 4, -1.0, -told, 2.0**65, 1e300, math.inf, -math.inf, math.nan):
-        refused(c, "HLL.IMPORT", "new", "FORMAT", "NATIVE", seal(body.replace(stored, struct.pack("<d", lie))))
+        refused(c, "HLL.IMPORT", "new", "FORMAT", "NATIVE", frame(SKETCH, body.replace(stored, struct.pack("<d", lie))))
     # The variance is written down right behind it.
     at = body.index(stored) + 8
     for lie in (-1.0, -1e300, math.inf, -math.inf, math.nan):
-        refused(c, "HLL.IMPORT", "new", "FORMAT", "NATIVE", seal(body[:at] + struct.pack("<d", lie) + body[at + 8:]))
+        refused(c, "HLL.IMPORT", "new", "FORMAT", "NATIVE", frame(SKETCH, body[:at] + struct.pack("<d", lie) + body[at + 8:]))
 
 
 def test_a_large_claim_in_a_small_payload_costs_no_memory(both_builds, rng):
     """No length is believed before it is checked: the peak of the server's memory stays near where it was."""
     server = both_builds
     c = prepare(server, "hip-zstd", precision=8)
-    body = c("HLL.EXPORT", "victim")[:-CHECKSUM_BYTES]
+    payload = c("HLL.EXPORT", "victim")
     c("DEL", "victim")
     # Where the server was, or had been with an earlier test.
     start = int(server.info(section="memory")["used_memory_peak"])
     commands = []
-    for at in range(len(body)):
-        for size in (1, 2, 3, 4, 5, 8):
-            for filler in (b"\xff", b"\x7f"):
-                forged = seal(body[:at] + filler * size + body[at + size:])
-                commands.append((("HLL.IMPORT", "new", "FORMAT", "NATIVE", forged, "REPLACE"), forged))
+    for part, whole in ((body_of(payload, SKETCH), lambda body: frame(SKETCH, body)), (payload[:-CHECKSUM_BYTES], seal)):
+        for at in range(len(part)):
+            for size in (1, 2, 3, 4, 5, 8):
+                for filler in (b"\xff", b"\xfd", b"\x7f"):
+                    forged = whole(part[:at] + filler * size + part[at + size:])
+                    commands.append((("HLL.IMPORT", "new", "FORMAT", "NATIVE", forged, "REPLACE"), forged))
     hammer(server, commands, lambda f: True)
     peak = int(server.info(section="memory")["used_memory_peak"])
     # A sketch of precision 18 is legal and takes 256 KiB; the commands of one batch wait in the server's query buffer.
@@ -407,7 +414,7 @@ def test_a_big_sketch_damaged(both_builds, rng):
     mutations = [mutate(payload, rng) for _ in range(100)]
     hammer(server, [(("HLL.IMPORT", "victim", "FORMAT", "NATIVE", m, "REPLACE"), m) for m in mutations], lambda m: m == payload)
     for _ in range(30):
-        forged = seal(mutate(payload[:-CHECKSUM_BYTES], rng))
+        forged = forge(payload, rng)
         try:
             c("HLL.IMPORT", "f", "FORMAT", "NATIVE", forged)
         except ReplyError as error:

@@ -11,7 +11,7 @@ COMMANDS = {
     "hll.add": (-3, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
     "hll.count": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.merge": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
-    "hll.estimate": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.estimate": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.export": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.import": (-5, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),

@@ -2,6 +2,7 @@
 
 import pytest
 
+import reference
 from helpers import KINDS, add, digest, elements, estimate, info, make, refused, state
 from resp import ReplyError
 from servers import wait_for
@@ -211,7 +212,7 @@ def test_of_an_addition_only_what_changed_the_sketch_is_sent(start, server_name,
     c = master.c
     c("HLL.CREATE", "k", "PRECISION", 10, "HASH", hash_name)
     in_step(master, replica)
-    frame = len(b"*3\r\n$10\r\nHLL.REPLAY\r\n$1\r\nk\r\n$4000\r\n\r\n")
+    frame = len(b"*3\r\n$10\r\nHLL.REPLAY\r\n$1\r\nk\r\n$4009\r\n\r\n") + len(reference.frame(reference.CHANGES, bytes(4000))) - 4000
     for round_ in range(20):
         before = offset(master)
         batch = [f"{round_}:{i}:{'x' * 60}" for i in range(1000)]
@@ -231,11 +232,12 @@ def test_of_an_addition_only_what_changed_the_sketch_is_sent(start, server_name,
 
 def test_a_replay_takes_what_a_write_sends_and_nothing_else(server):
     c = server.c
-    changes = b"\0\x01\x7c\xd2\xc1\x40\xea\x34\xa7"
+    changes = reference.changes([0xc1d27c01, 0xa734ea40])
     refused(c, "HLL.REPLAY", "k", changes, match="no such key")
     c("HLL.CREATE", "k")
     whole = c("HLL.EXPORT", "k")
-    for wrong in (b"", b"\0", b"abc", changes[:-1], changes[1:], b"\0\xff\xff\xff\xff", changes + b"\x27\0\0\0", whole[:-1]):
+    for wrong in (b"", b"\0", b"abc", changes[:-1], changes[1:], reference.changes([]), reference.changes([0xffffffff]),
+                  reference.changes([0xc1d27c01, 0x27]), changes + b"\0", whole[:-1]):
         refused(c, "HLL.REPLAY", "k", wrong, match="^ERR HLL: content is not")
         assert c("HLL.COUNT", "k") == 0
     assert c("HLL.REPLAY", "k", changes) == "OK"

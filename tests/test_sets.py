@@ -766,12 +766,34 @@ def test_amounts_that_are_none_are_refused(client, abc, option):
     refused(client, "HLL.CAMPAIGN", "a", "b", "c", "COST", "REVENUE", "1")
 
 
-def test_too_few_arguments_are_an_arity_error(client, abc):
-    for name in NAMES:
-        refused(client, name, match=ARITY)
-    for call in [("HLL.INTERSECT", 1), ("HLL.OVERLAP", 1), ("HLL.FUNNEL", 2), ("HLL.SEGMENT", "ALL"), ("HLL.SEGMENT", "ALL", 1), ("HLL.CAMPAIGN", "a"),
-                 ("HLL.CAMPAIGN", "a", "b"), ("HLL.RETENTION", "COHORTS", 1, "a"), ("HLL.RETENTION", "COHORTS", 1, "a", "PERIODS", 1)]:
+FORMS = {
+    "HLL.INTERSECT": "HLL.INTERSECT numkeys key [key ...] [CONFIDENCE confidence]",
+    "HLL.OVERLAP": "HLL.OVERLAP numkeys key [key ...] [CONFIDENCE confidence]",
+    "HLL.FUNNEL": "HLL.FUNNEL numkeys step [step ...] [CONFIDENCE confidence]",
+    "HLL.SEGMENT": "HLL.SEGMENT [ALL numkeys key [key ...]] [ANY numkeys key [key ...]] [NONE numkeys key [key ...]] [CONFIDENCE confidence]",
+    "HLL.RETENTION": "HLL.RETENTION COHORTS numkeys key [key ...] PERIODS numkeys key [key ...] [CONFIDENCE confidence]",
+}
+
+
+def test_too_few_arguments_are_an_error(client, abc):
+    """Where the server counts the words, in its words; and where keys are counted by the client, in ours, with the form."""
+    for call in [("HLL.INTERSECT",), ("HLL.OVERLAP",), ("HLL.FUNNEL",), ("HLL.CAMPAIGN",), ("HLL.ACCURACY",), ("HLL.CAMPAIGN", "a"), ("HLL.CAMPAIGN", "a", "b")]:
         refused(client, *call, match=ARITY)
+    for call in [("HLL.SEGMENT",), ("HLL.RETENTION",), ("HLL.INTERSECT", 1), ("HLL.OVERLAP", 1), ("HLL.FUNNEL", 2), ("HLL.SEGMENT", "ALL"), ("HLL.SEGMENT", "ALL", 1),
+                 ("HLL.RETENTION", "COHORTS", 1, "a"), ("HLL.RETENTION", "COHORTS", 1, "a", "PERIODS", 1)]:
+        text = refused(client, *call, match=OURS)
+        assert text.endswith(f", write {FORMS[call[0]]}"), text
+
+
+@pytest.mark.parametrize("call, told", [
+    (("HLL.ESTIMATE", "k"), "numkeys must be a whole number from 1 on, got 'k', write HLL.ESTIMATE numkeys key [key ...] [CONFIDENCE confidence]"),
+    (("HLL.FUNNEL", "a", "b"), f"numkeys must be a whole number from 1 on, got 'a', write {FORMS['HLL.FUNNEL']}"),
+    (("HLL.RETENTION", "a", "b"), f"unknown option 'a', known here: COHORTS, PERIODS, CONFIDENCE, write {FORMS['HLL.RETENTION']}"),
+    (("HLL.SEGMENT", "ALL", 2, "a", "ANY", 1, "b"), f"numkeys is 2, so 'ANY' was read as a key and '1' as an option, write {FORMS['HLL.SEGMENT']}"),
+    (("HLL.FUNNEL", 3, "a", "b", "CONFIDENCE", 0.9), f"numkeys is 3, so 'CONFIDENCE' was read as a key and '0.9' as an option, write {FORMS['HLL.FUNNEL']}"),
+])
+def test_a_newcomer_is_told_of_numkeys_and_shown_the_form(client, abc, call, told):
+    assert refused(client, *call) == f"ERR HLL: {told}"
 
 
 def test_arguments_are_checked_before_keys(client):
@@ -999,7 +1021,8 @@ def test_the_right_to_read_is_enough_and_the_right_to_write_is_not(server):
             writer(*call)
 
 
-ARITIES = {"HLL.INTERSECT": -3, "HLL.SEGMENT": -4, "HLL.OVERLAP": -4, "HLL.FUNNEL": -4, "HLL.RETENTION": -7, "HLL.CAMPAIGN": -4, "HLL.ACCURACY": -2}
+# Of what has numkeys, the number itself: that keys are missing is told in our own words.
+ARITIES = {"HLL.INTERSECT": -2, "HLL.SEGMENT": -1, "HLL.OVERLAP": -2, "HLL.FUNNEL": -2, "HLL.RETENTION": -1, "HLL.CAMPAIGN": -4, "HLL.ACCURACY": -2}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,16 +1,13 @@
-//! The arguments of a command, read in order and in place.
-//!
-//! A command's syntax is the sequence of calls it makes here: the next key, the next number in a
-//! range, then option words until none are left. The reader owns all the wording for what can go wrong.
+//! The arguments of a command, in place and in order.
 
 use super::error::{CommandError, printable};
+use super::syntax::{Description, KeyUsage, unknown_option};
 use redis_module::raw::RedisModuleString;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::slice;
-
-/// Of the intervals, where the client asks for no other.
-pub const DEFAULT_CONFIDENCE: f64 = 0.95;
+use std::str::FromStr;
 
 /// One argument, borrowed from the server for the length of the call.
 #[derive(Clone, Copy)]
@@ -33,12 +30,12 @@ impl<'a> Arg<'a> {
     }
 
     /// Its place among the words of the command, the name being 0.
-    pub fn position(self) -> i32 {
+    pub(super) fn position(self) -> i32 {
         self.position
     }
 
     /// The server's own handle.
-    pub fn string(self) -> *mut RedisModuleString {
+    pub(super) fn string(self) -> *mut RedisModuleString {
         self.string
     }
 
@@ -47,21 +44,59 @@ impl<'a> Arg<'a> {
         printable(self.bytes(), 64)
     }
 
-    fn is_word(self, word: &str) -> bool {
+    /// Whether it is this word, in any case.
+    pub fn is_word(self, word: &str) -> bool {
         self.bytes().eq_ignore_ascii_case(word.as_bytes())
     }
 
-    fn parse<T: std::str::FromStr>(self) -> Option<T> {
+    fn parse<T: FromStr>(self) -> Option<T> {
         std::str::from_utf8(self.bytes()).ok()?.parse().ok()
     }
 }
 
-/// The arguments that have not been read yet.
-#[derive(Clone, Copy)]
-pub struct Args<'a> {
-    rest: &'a [*mut RedisModuleString],
-    /// The first of them, counted from the command's name.
+/// Some arguments that stand together.
+#[derive(Clone, Copy, Default)]
+pub struct ArgList<'a> {
+    strings: &'a [*mut RedisModuleString],
+    /// The place of the first of them; see [`Arg::position`].
     position: i32,
+}
+
+impl<'a> ArgList<'a> {
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.strings.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.strings.is_empty()
+    }
+
+    /// In their order.
+    pub fn iter(self) -> impl Iterator<Item = Arg<'a>> + use<'a> {
+        (self.position..)
+            .zip(self.strings)
+            .map(|(position, &string)| Arg {
+                string,
+                position,
+                call: PhantomData,
+            })
+    }
+
+    /// The one that there is, if there is only one.
+    pub fn only(self) -> Option<Arg<'a>> {
+        self.iter().next().filter(|_| self.len() == 1)
+    }
+}
+
+/// The arguments that have not been read yet.
+pub struct Args<'a> {
+    rest: ArgList<'a>,
+    /// The keys among those that have been read, where the server only wants to know these.
+    keys: Option<Vec<(Arg<'a>, KeyUsage)>>,
+    /// Those that a number in front of them said were keys.
+    counted: ArgList<'a>,
 }
 
 impl<'a> Args<'a> {
@@ -69,7 +104,7 @@ impl<'a> Args<'a> {
     ///
     /// # Safety
     /// `argv` and `argc` are what the server called the command with, and 'a ends with the call.
-    pub unsafe fn new(argv: *mut *mut RedisModuleString, argc: i32) -> Args<'a> {
+    pub(super) unsafe fn new(argv: *mut *mut RedisModuleString, argc: i32) -> Args<'a> {
         // SAFETY: by the caller; a command's name is always there.
         unsafe { Self::without_name(argv.add(1), argc - 1) }
     }
@@ -78,55 +113,73 @@ impl<'a> Args<'a> {
     ///
     /// # Safety
     /// As for [`Args::new`]. `argv` may be null where `argc` is 0.
-    pub unsafe fn without_name(argv: *mut *mut RedisModuleString, argc: i32) -> Args<'a> {
-        let rest = if argc > 0 {
+    pub(super) unsafe fn without_name(argv: *mut *mut RedisModuleString, argc: i32) -> Args<'a> {
+        let strings = if argc > 0 {
             // SAFETY: by the caller.
             unsafe { slice::from_raw_parts(argv, argc as usize) }
         } else {
             &[]
         };
-        Args { rest, position: 1 }
+        Args {
+            rest: ArgList {
+                strings,
+                position: 1,
+            },
+            keys: None,
+            counted: ArgList::default(),
+        }
     }
 
-    /// The next argument, whatever it is.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an error at the end, not None"
-    )]
-    pub fn next(&mut self) -> Result<Arg<'a>, CommandError> {
-        let (&string, rest) = self.rest.split_first().ok_or(CommandError::Arity)?;
-        let position = self.position;
-        self.rest = rest;
-        self.position += 1;
-        Ok(Arg {
-            string,
-            position,
-            call: PhantomData,
-        })
+    /// From here on notes which arguments are keys.
+    pub(super) fn note_keys(&mut self) {
+        self.keys = Some(Vec::new());
     }
 
-    /// How many are left.
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
+    /// The keys that were noted.
+    pub(super) fn noted_keys(self) -> Vec<(Arg<'a>, KeyUsage)> {
+        self.keys.unwrap_or_default()
     }
 
-    /// The one that is left, if it is only one.
-    pub fn only(mut self) -> Option<Arg<'a>> {
-        (self.remaining() == 1).then(|| self.next().ok()).flatten()
+    pub(super) fn note(&mut self, found: ArgList<'a>, usage: KeyUsage) {
+        if let Some(keys) = &mut self.keys {
+            keys.extend(found.iter().map(|key| (key, usage)));
+        }
+    }
+
+    /// These are keys because a number in front of them said so.
+    pub(super) fn counted(&mut self, found: ArgList<'a>) {
+        self.counted = found;
+    }
+
+    /// What is wrong with a word that is none of an option's. Where keys are counted, perhaps the number
+    /// was too large and an option was taken for a key, or it was forgotten: the form tells.
+    pub fn unknown_option(
+        &self,
+        word: Arg,
+        known: &[&str],
+        description: &Description,
+    ) -> CommandError {
+        let taken = |key: &Arg| known.iter().any(|option| key.is_word(option));
+        match self.counted.iter().find(taken) {
+            Some(key) => CommandError::form(format_args!(
+                "numkeys is {}, so '{}' was read as a key and '{}' as an option",
+                self.counted.len(),
+                key.shown(),
+                word.shown()
+            )),
+            None if description.needs_asking() => {
+                CommandError::form(unknown_option(word, known).text())
+            }
+            None => unknown_option(word, known),
+        }
     }
 
     /// All that are left; at least one.
-    pub fn rest(&mut self) -> Result<impl Iterator<Item = Arg<'a>> + use<'a>, CommandError> {
-        if self.rest.is_empty() {
-            return Err(CommandError::Arity);
+    pub fn rest(&mut self) -> Result<ArgList<'a>, CommandError> {
+        match self.take(self.remaining()) {
+            Some(rest) if !rest.is_empty() => Ok(rest),
+            _ => Err(CommandError::Arity),
         }
-        let first = self.position;
-        let rest = std::mem::take(&mut self.rest);
-        Ok((first..).zip(rest).map(|(position, &string)| Arg {
-            string,
-            position,
-            call: PhantomData,
-        }))
     }
 
     /// The end of the command.
@@ -138,26 +191,64 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// `numkeys key [key ...]`.
-    pub fn numbered_keys(&mut self) -> Result<Vec<Arg<'a>>, CommandError> {
-        let count = self.next()?;
-        let number = count.parse::<usize>().filter(|&n| n > 0).ok_or_else(|| {
-            CommandError::invalid(format_args!(
-                "numkeys must be a whole number from 1 on, got '{}'",
-                count.shown()
-            ))
-        })?;
-        if number > self.rest.len() {
-            return Err(CommandError::invalid(format_args!(
-                "numkeys is {number} and {} arguments follow, give that many keys",
-                self.rest.len()
-            )));
-        }
-        (0..number).map(|_| self.next()).collect()
+    /// How many are left.
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
     }
 
-    /// A whole number.
+    /// The next argument, whatever it is.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an error at the end, not None"
+    )]
+    pub fn next(&mut self) -> Result<Arg<'a>, CommandError> {
+        self.next_word().ok_or(CommandError::Arity)
+    }
+
+    /// The next argument, if there is one.
+    pub fn next_word(&mut self) -> Option<Arg<'a>> {
+        let (&string, strings) = self.rest.strings.split_first()?;
+        let position = self.rest.position;
+        self.rest = ArgList {
+            strings,
+            position: position + 1,
+        };
+        Some(Arg {
+            string,
+            position,
+            call: PhantomData,
+        })
+    }
+
+    /// The next so many; `None` if there are fewer.
+    pub fn take(&mut self, number: usize) -> Option<ArgList<'a>> {
+        let (taken, strings) = self.rest.strings.split_at_checked(number)?;
+        let position = self.rest.position;
+        self.rest = ArgList {
+            strings,
+            position: position + number as i32,
+        };
+        Some(ArgList {
+            strings: taken,
+            position,
+        })
+    }
+
+    /// The next argument as a number in a range. NaN is in no range, and minus zero is zero.
+    pub fn number(&mut self, name: &str, range: RangeInclusive<f64>) -> Result<f64, CommandError> {
+        Ok(self.in_range(name, range)? + 0.0)
+    }
+
+    /// The next argument as a whole number in a range.
     pub fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Result<i64, CommandError> {
+        self.in_range(name, range)
+    }
+
+    fn in_range<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<T, CommandError> {
         let arg = self.next()?;
         arg.parse().filter(|n| range.contains(n)).ok_or_else(|| {
             CommandError::invalid(format_args!(
@@ -169,86 +260,9 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A number; NaN is in no range, and minus zero is zero.
-    pub fn number(&mut self, name: &str, range: RangeInclusive<f64>) -> Result<f64, CommandError> {
+    /// The next argument as a whole number from 1 on.
+    pub(super) fn count(&mut self) -> Result<Result<usize, Arg<'a>>, CommandError> {
         let arg = self.next()?;
-        let number = arg.parse().filter(|n| range.contains(n));
-        number.map(|n: f64| n + 0.0).ok_or_else(|| {
-            CommandError::invalid(format_args!(
-                "{name} must be {} to {}, got {}",
-                range.start(),
-                range.end(),
-                arg.shown()
-            ))
-        })
-    }
-
-    /// One of some words, in any case. Answers the position of the one that was given.
-    pub fn word(&mut self, name: &str, words: &[&str]) -> Result<usize, CommandError> {
-        let arg = self.next()?;
-        words
-            .iter()
-            .position(|word| arg.is_word(word))
-            .ok_or_else(|| {
-                CommandError::invalid(format_args!(
-                    "{name} must be {}, got '{}'",
-                    words.join(" or "),
-                    arg.shown()
-                ))
-            })
-    }
-
-    /// The next option, as its position in `words`; `None` at the end.
-    pub fn option(&mut self, words: &[&str]) -> Result<Option<usize>, CommandError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let arg = self.next()?;
-        match words.iter().position(|word| arg.is_word(word)) {
-            Some(found) => Ok(Some(found)),
-            None => Err(CommandError::invalid(format_args!(
-                "unknown option '{}', known here: {}",
-                arg.shown(),
-                words.join(", ")
-            ))),
-        }
-    }
-
-    /// Reads an option's value into its place, which must still be empty.
-    pub fn option_value<T>(
-        &mut self,
-        word: &str,
-        place: &mut Option<T>,
-        read: impl FnOnce(&mut Self) -> Result<T, CommandError>,
-    ) -> Result<(), CommandError> {
-        if place.is_some() {
-            return Err(CommandError::invalid(format_args!(
-                "option {word} is given twice, give it once"
-            )));
-        }
-        let value = read(self).map_err(|error| match error {
-            CommandError::Arity => {
-                CommandError::invalid(format_args!("option {word} is without its value, give one"))
-            }
-            other => other,
-        })?;
-        *place = Some(value);
-        Ok(())
-    }
-
-    /// The only option of commands that answer with an interval, and the end of the command:
-    /// `[CONFIDENCE c]`.
-    pub fn confidence(&mut self) -> Result<f64, CommandError> {
-        const WORDS: [&str; 1] = ["CONFIDENCE"];
-        let mut confidence = None;
-        while self.option(&WORDS)?.is_some() {
-            self.option_value(WORDS[0], &mut confidence, Args::confidence_value)?;
-        }
-        Ok(confidence.unwrap_or(DEFAULT_CONFIDENCE))
-    }
-
-    /// The value of a CONFIDENCE option, a fraction.
-    pub fn confidence_value(&mut self) -> Result<f64, CommandError> {
-        self.number("confidence", 0.5..=0.9999)
+        Ok(arg.parse().filter(|&n| n > 0).ok_or(arg))
     }
 }

@@ -1,31 +1,30 @@
 //! Commands: what the server is told about one, and the way in from C.
 
-use super::args::{Arg, Args};
-use super::call::Call;
+use super::args::Args;
+use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
-use super::reply::{self, Reply};
+use super::is_ok;
+use super::reply::{self, Outcome, Reply};
+use super::syntax::{ArgDoc, ArgKind, Description, KeyCount, KeySpec, KeyUsage, Place, Syntax};
 use redis_module::raw::{
     self, RedisModuleCommandArg, RedisModuleCommandInfo, RedisModuleCommandInfoVersion,
     RedisModuleCommandKeySpec, RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 as KeyWord,
     RedisModuleCtx, RedisModuleString,
 };
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
 /// A command of the module.
 pub trait Command {
-    /// What the server and its clients are told about it.
+    /// What the server and its clients are told about it, beside its syntax.
     const SPEC: Spec;
 
-    /// Reads its arguments, does its work, and answers. On an error nothing has changed.
-    fn run(call: &mut Call) -> Result<Reply, CommandError>;
+    /// Its syntax: `Arguments<'static>` of a [`syntax!`](crate::syntax).
+    type Arguments: Syntax;
 
-    /// The keys among these arguments, for commands that the server has to ask: those with
-    /// [`KeyCount::Numbered`] keys, for which this is the answer, and [`KeyCount::BehindWord`] ones.
-    fn keys<'a>(args: &mut Args<'a>) -> Result<Vec<Arg<'a>>, CommandError> {
-        args.numbered_keys()
-    }
+    /// Does its work, and answers. On an error nothing has changed.
+    fn run(ctx: &mut Context, arguments: <Self::Arguments as Syntax>::Value<'_>) -> Outcome;
 }
 
 /// What a command does to keys, and how long it takes: the flags of COMMAND INFO and the ACL
@@ -63,12 +62,10 @@ impl Access {
     }
 }
 
-/// COMMAND INFO and COMMAND DOCS of one command.
+/// What a command is told about beside its syntax.
 pub struct Spec {
     /// In upper case, with the module's prefix.
     pub name: &'static CStr,
-    /// Number of words, the name included; negative for "at least".
-    pub arity: c_int,
     /// See [`Access`].
     pub access: Access,
     /// One line.
@@ -77,89 +74,24 @@ pub struct Spec {
     pub complexity: &'static CStr,
     /// The version of the module it came with.
     pub since: &'static CStr,
-    /// Where the keys stand.
-    pub keys: &'static [Keys],
-    /// The syntax.
-    pub args: &'static [ArgSpec],
 }
 
-/// Some keys among the arguments: where, and what happens to them.
-pub struct Keys {
-    at: c_int,
-    count: KeyCount,
-    usage: KeyUsage,
+/// A command in the module's table.
+pub struct CommandEntry {
+    pub(super) register: unsafe fn(*mut RedisModuleCtx) -> bool,
 }
 
-/// How many keys stand at a place.
-#[derive(Clone, Copy)]
-pub enum KeyCount {
-    /// One.
-    One,
-    /// Three.
-    Three,
-    /// All arguments to the end.
-    ToTheEnd,
-    /// The place holds the number; the keys follow.
-    Numbered,
-    /// The number stands behind this word, somewhere from the place on. A key may have the word for
-    /// its name, so the server is told that this is not the whole truth, and asks [`Command::keys`].
-    BehindWord(&'static CStr),
-}
-
-impl KeyCount {
-    /// Servers check ACL rules by the key specifications, but find the slots of a cluster by ranges of
-    /// positions alone. A command whose keys are not one is asked where they are.
-    const fn needs_asking(self) -> bool {
-        matches!(self, KeyCount::Numbered | KeyCount::BehindWord(_))
-    }
-}
-
-impl Spec {
-    /// Whether some of its keys do; see [`KeyCount::needs_asking`].
-    const fn needs_asking(&self) -> bool {
-        let mut at = 0;
-        while at < self.keys.len() {
-            if self.keys[at].count.needs_asking() {
-                return true;
-            }
-            at += 1;
-        }
-        false
-    }
-}
-
-/// What happens to a key, in the terms of ACL key permissions.
-#[derive(Clone, Copy)]
-pub enum KeyUsage {
-    /// Its content is read.
-    Read,
-    /// Elements are put in.
-    Insert,
-    /// Its content is read, changed and kept.
-    Update,
-}
-
-impl KeyUsage {
-    fn flags(self) -> u32 {
-        match self {
-            KeyUsage::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-            KeyUsage::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
-            KeyUsage::Update => {
-                raw::REDISMODULE_CMD_KEY_RW
-                    | raw::REDISMODULE_CMD_KEY_ACCESS
-                    | raw::REDISMODULE_CMD_KEY_UPDATE
-            }
+impl CommandEntry {
+    /// Of this command.
+    pub const fn of<C: Command>() -> CommandEntry {
+        CommandEntry {
+            register: register::<C>,
         }
     }
 }
 
-impl Keys {
-    /// `at`: the position of the first one, or of the number of keys; the command's name is 0.
-    pub const fn new(at: c_int, count: KeyCount, usage: KeyUsage) -> Keys {
-        Keys { at, count, usage }
-    }
-
-    fn to_raw(&self) -> RedisModuleCommandKeySpec {
+impl KeySpec {
+    fn to_raw(self, arena: &mut Arena) -> RedisModuleCommandKeySpec {
         let range = |spec: &mut RedisModuleCommandKeySpec, last| {
             spec.fk.range.lastkey = last;
             spec.fk.range.keystep = 1;
@@ -168,24 +100,26 @@ impl Keys {
         // SAFETY: integers and pointers, for which zeros are valid.
         let mut spec: RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };
         spec.flags = self.usage.flags().into();
-        if let KeyCount::BehindWord(word) = self.count {
-            spec.flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
-            spec.begin_search_type =
-                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
-            spec.bs.keyword = KeyWord {
-                keyword: word.as_ptr(),
-                startfrom: self.at,
-            };
-        } else {
-            spec.begin_search_type =
-                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-            spec.bs.index.pos = self.at;
+        match self.place {
+            Place::Behind(word, from) => {
+                spec.flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
+                spec.begin_search_type =
+                    raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+                spec.bs.keyword = KeyWord {
+                    keyword: arena.text(word),
+                    startfrom: from as c_int,
+                };
+            }
+            Place::At(at) => {
+                spec.begin_search_type =
+                    raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+                spec.bs.index.pos = at as c_int;
+            }
         }
         spec.find_keys_type = match self.count {
-            KeyCount::One => range(&mut spec, 0),
-            KeyCount::Three => range(&mut spec, 2),
+            KeyCount::Fixed(number) => range(&mut spec, number as c_int - 1),
             KeyCount::ToTheEnd => range(&mut spec, -1),
-            KeyCount::Numbered | KeyCount::BehindWord(_) => {
+            KeyCount::Numbered => {
                 spec.fk.keynum.firstkey = 1;
                 spec.fk.keynum.keystep = 1;
                 raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM
@@ -195,126 +129,47 @@ impl Keys {
     }
 }
 
-/// One argument as COMMAND DOCS describes it.
-#[derive(Clone, Copy)]
-pub struct ArgSpec {
-    name: &'static CStr,
-    kind: ArgKind,
-    token: Option<&'static CStr>,
-    flags: u32,
+/// Keeps what the server is shown by pointers until it has copied it.
+#[derive(Default)]
+struct Arena {
+    texts: Vec<CString>,
+    arrays: Vec<Box<[RedisModuleCommandArg]>>,
 }
 
-#[derive(Clone, Copy)]
-enum ArgKind {
-    Key { spec: c_int },
-    String,
-    Integer,
-    Double,
-    Word,
-    OneOf(&'static [ArgSpec]),
-    Block(&'static [ArgSpec]),
-}
-
-impl ArgSpec {
-    const fn new(name: &'static CStr, kind: ArgKind) -> ArgSpec {
-        ArgSpec {
-            name,
-            kind,
-            token: None,
-            flags: raw::REDISMODULE_CMD_ARG_NONE,
-        }
+impl Arena {
+    fn text(&mut self, text: &str) -> *const c_char {
+        let text = CString::new(text).unwrap_or_default();
+        let start = text.as_ptr();
+        self.texts.push(text);
+        start
     }
 
-    /// A key, described by the key specification of that number.
-    pub const fn key(name: &'static CStr, spec: c_int) -> ArgSpec {
-        Self::new(name, ArgKind::Key { spec })
-    }
-
-    /// Any bytes.
-    pub const fn string(name: &'static CStr) -> ArgSpec {
-        Self::new(name, ArgKind::String)
-    }
-
-    /// A whole number.
-    pub const fn integer(name: &'static CStr) -> ArgSpec {
-        Self::new(name, ArgKind::Integer)
-    }
-
-    /// A number.
-    pub const fn double(name: &'static CStr) -> ArgSpec {
-        Self::new(name, ArgKind::Double)
-    }
-
-    /// The word itself.
-    pub const fn word(name: &'static CStr, word: &'static CStr) -> ArgSpec {
-        let mut spec = Self::new(name, ArgKind::Word);
-        spec.token = Some(word);
-        spec
-    }
-
-    /// One of these.
-    pub const fn one_of(name: &'static CStr, choices: &'static [ArgSpec]) -> ArgSpec {
-        Self::new(name, ArgKind::OneOf(choices))
-    }
-
-    /// `WORD numkeys key [key ...]`, of which `parts` is what follows the word.
-    pub const fn keys_behind(
-        word: &'static CStr,
-        name: &'static CStr,
-        parts: &'static [ArgSpec; 2],
-    ) -> ArgSpec {
-        Self::new(name, ArgKind::Block(parts)).behind(word)
-    }
-
-    /// `numkeys key [key ...]`, the keys described by the key specification of that number.
-    pub const fn numbered_keys(spec: c_int) -> [ArgSpec; 2] {
-        [
-            ArgSpec::integer(c"numkeys"),
-            ArgSpec::key(c"key", spec).multiple(),
-        ]
-    }
-
-    /// Behind this word.
-    pub const fn behind(mut self, word: &'static CStr) -> ArgSpec {
-        self.token = Some(word);
-        self
-    }
-
-    /// May be left out.
-    pub const fn optional(mut self) -> ArgSpec {
-        self.flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
-        self
-    }
-
-    /// May be repeated.
-    pub const fn multiple(mut self) -> ArgSpec {
-        self.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE;
-        self
-    }
-
-    /// `[CONFIDENCE c]`
-    pub const CONFIDENCE: ArgSpec = ArgSpec::double(c"confidence")
-        .behind(c"CONFIDENCE")
-        .optional();
-}
-
-/// The arguments as the array with an empty last element that the server reads. Nested arrays are
-/// kept in `arena`, which must live as long as the result.
-fn raw_args(
-    specs: &[ArgSpec],
-    arena: &mut Vec<Box<[RedisModuleCommandArg]>>,
-) -> *mut RedisModuleCommandArg {
-    let mut array: Vec<RedisModuleCommandArg> = Vec::with_capacity(specs.len() + 1);
-    for spec in specs {
+    /// The arguments as the array with an empty last element that the server reads.
+    fn args(&mut self, docs: &[ArgDoc]) -> *mut RedisModuleCommandArg {
+        let mut array: Vec<RedisModuleCommandArg> = docs.iter().map(|doc| self.arg(doc)).collect();
         // SAFETY: integers and pointers, for which zeros are valid.
+        array.push(unsafe { std::mem::zeroed() });
+        let mut array = array.into_boxed_slice();
+        let start = array.as_mut_ptr();
+        self.arrays.push(array);
+        start
+    }
+
+    fn arg(&mut self, doc: &ArgDoc) -> RedisModuleCommandArg {
+        // SAFETY: as above.
         let mut arg: RedisModuleCommandArg = unsafe { std::mem::zeroed() };
-        arg.name = spec.name.as_ptr();
-        arg.token = spec.token.map_or(ptr::null(), CStr::as_ptr);
-        arg.flags = spec.flags as c_int;
+        arg.name = self.text(&doc.name);
+        arg.token = doc.token.map_or(ptr::null(), |token| self.text(token));
+        if doc.optional {
+            arg.flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL as c_int;
+        }
+        if doc.multiple {
+            arg.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE as c_int;
+        }
         arg.key_spec_index = -1;
-        arg.type_ = match spec.kind {
-            ArgKind::Key { spec } => {
-                arg.key_spec_index = spec;
+        arg.type_ = match &doc.kind {
+            ArgKind::Key(spec) => {
+                arg.key_spec_index = *spec as c_int;
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
             }
             ArgKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
@@ -322,22 +177,16 @@ fn raw_args(
             ArgKind::Double => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE,
             ArgKind::Word => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
             ArgKind::OneOf(choices) => {
-                arg.subargs = raw_args(choices, arena);
+                arg.subargs = self.args(choices);
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF
             }
             ArgKind::Block(parts) => {
-                arg.subargs = raw_args(parts, arena);
+                arg.subargs = self.args(parts);
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK
             }
         };
-        array.push(arg);
+        arg
     }
-    // SAFETY: as above.
-    array.push(unsafe { std::mem::zeroed() });
-    let mut array = array.into_boxed_slice();
-    let start = array.as_mut_ptr();
-    arena.push(array);
-    start
 }
 
 /// The layout of the structures in this program, for servers that know other ones.
@@ -352,59 +201,77 @@ static INFO_VERSION: RedisModuleCommandInfoVersion = RedisModuleCommandInfoVersi
 ///
 /// # Safety
 /// `ctx` is the context of the load function.
-pub unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
+unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
     let spec = &C::SPEC;
-    let ok = raw::Status::Ok as c_int;
+    let syntax = C::Arguments::describe();
     let mut flags = spec.access.flags().to_owned();
-    if spec.needs_asking() {
+    let mut call: raw::RedisModuleCmdFunc = Some(entry::<C>);
+    if syntax.needs_asking() {
         flags += " getkeys-api";
+        call = Some(entry_or_keys::<C>);
     }
     let Ok(flags) = CString::new(flags) else {
         return false;
     };
-    // SAFETY: by the caller; the server copies all it is given, and everything lives until the end
-    // of this function. Calls that a server may not have are made only where it has them.
+    // SAFETY: by the caller; the server copies what it is given. A call that a server may not have is made
+    // only where it has it.
     unsafe {
-        let created = api!(RedisModule_CreateCommand(
+        let name = spec.name.as_ptr();
+        if !is_ok(api!(RedisModule_CreateCommand(
             ctx,
-            spec.name.as_ptr(),
-            Some(entry::<C>),
+            name,
+            call,
             flags.as_ptr(),
             0,
             0,
             0
-        ));
-        if created != ok {
+        ))) {
             return false;
         }
-        let command = api!(RedisModule_GetCommand(ctx, spec.name.as_ptr()));
-        if let Some(set_info) = raw::RedisModule_SetCommandInfo {
-            let mut keys: Vec<_> = spec.keys.iter().map(Keys::to_raw).collect();
-            keys.push(std::mem::zeroed());
-            let mut arena = Vec::new();
-            let info = RedisModuleCommandInfo {
-                version: &INFO_VERSION,
-                summary: spec.summary.as_ptr(),
-                complexity: spec.complexity.as_ptr(),
-                since: spec.since.as_ptr(),
-                history: ptr::null_mut(),
-                tips: ptr::null(),
-                arity: spec.arity,
-                key_specs: keys.as_mut_ptr(),
-                args: raw_args(spec.args, &mut arena),
-            };
-            if set_info(command, &info) != ok {
-                return false;
-            }
+        let command = api!(RedisModule_GetCommand(ctx, name));
+        if !is_ok(set_info(command, spec, &syntax)) {
+            return false;
         }
-        if let Some(set_categories) = raw::RedisModule_SetCommandACLCategories {
-            return spec
-                .access
+        raw::RedisModule_SetCommandACLCategories.is_none_or(|set_categories| {
+            spec.access
                 .acl_categories()
                 .iter()
-                .any(|categories| set_categories(command, categories.as_ptr()) == ok);
-        }
-        true
+                .any(|categories| is_ok(set_categories(command, categories.as_ptr())))
+        })
+    }
+}
+
+/// Tells the server what COMMAND DOCS and COMMAND INFO are to say.
+///
+/// # Safety
+/// `command` is one that is being registered.
+unsafe fn set_info(
+    command: *mut raw::RedisModuleCommand,
+    spec: &Spec,
+    syntax: &Description,
+) -> c_int {
+    let mut arena = Arena::default();
+    let mut keys: Vec<_> = syntax
+        .keys
+        .iter()
+        .map(|keys| keys.to_raw(&mut arena))
+        .collect();
+    // SAFETY: by the caller. Zeros are a valid end of the array; everything that is pointed to lives until
+    // the end of this function, and the server copies it.
+    unsafe {
+        keys.push(std::mem::zeroed());
+        let info = RedisModuleCommandInfo {
+            version: &INFO_VERSION,
+            summary: spec.summary.as_ptr(),
+            complexity: spec.complexity.as_ptr(),
+            since: spec.since.as_ptr(),
+            history: ptr::null_mut(),
+            tips: ptr::null(),
+            arity: syntax.arity(),
+            key_specs: keys.as_mut_ptr(),
+            args: arena.args(&syntax.args),
+        };
+        api!(RedisModule_SetCommandInfo(command, &info))
     }
 }
 
@@ -414,19 +281,58 @@ unsafe extern "C" fn entry<C: Command>(
     argv: *mut *mut RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    let result = guarded(Err(CommandError::Internal), || {
-        // SAFETY: the three are what the server calls us with.
-        let mut call = unsafe { Call::new(ctx, argv, argc) };
-        if const { C::SPEC.needs_asking() } && call.asks_for_keys() {
-            // Arguments that make no sense name no keys; the command itself will say what is wrong.
-            let keys = C::keys(&mut call.args).unwrap_or_default();
-            call.tell_keys(&keys, KeyUsage::Read.flags());
-            return Ok(Reply::None);
-        }
-        C::run(&mut call)
+    let outcome = guarded(Err(CommandError::Internal), || {
+        // SAFETY: the three are what the server calls us with, and live as long as the call.
+        let (mut context, mut args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };
+        let arguments = C::Arguments::read(&mut args).map_err(with_form::<C>)?;
+        C::run(&mut context, arguments)
     });
     guarded(raw::Status::Err as c_int, || {
         // SAFETY: `ctx` is live and nothing was replied yet.
-        unsafe { reply::send(ctx, &result) }
+        unsafe { reply::send(ctx, &outcome) }
     })
+}
+
+#[cold]
+fn with_form<C: Command>(error: CommandError) -> CommandError {
+    error.with_form(|| C::Arguments::describe().form(&C::SPEC.name.to_string_lossy()))
+}
+
+/// The same for commands that the server also asks where their keys are.
+unsafe extern "C" fn entry_or_keys<C: Command>(
+    ctx: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: as in `entry`; and keys are told only where the server has just asked for them.
+    unsafe {
+        if api!(RedisModule_IsKeysPositionRequest(ctx)) == 0 {
+            return entry::<C>(ctx, argv, argc);
+        }
+        guarded((), || {
+            let mut args = Args::new(argv, argc);
+            args.note_keys();
+            // Arguments that make no sense name no keys; the command itself will say what is wrong.
+            if C::Arguments::read(&mut args).is_ok() {
+                for (key, usage) in args.noted_keys() {
+                    tell_key(ctx, key.position(), usage);
+                }
+            }
+        });
+    }
+    // The server looks at the keys alone.
+    unsafe { reply::send(ctx, &Ok(Reply::None)) }
+}
+
+/// # Safety
+/// The server has just asked for the keys of a command with this context.
+unsafe fn tell_key(ctx: *mut RedisModuleCtx, position: i32, usage: KeyUsage) {
+    // SAFETY: by the caller.
+    unsafe {
+        api!(RedisModule_KeyAtPosWithFlags(
+            ctx,
+            position,
+            usage.flags() as c_int
+        ));
+    }
 }

@@ -1,13 +1,10 @@
 //! What can be wrong with a command, as the client reads it.
 
-use crate::sketch::HashMismatch;
-use crate::storage::text::InvalidText;
-use crate::storage::{ReadError, WriteError};
 use std::ffi::CString;
 use std::fmt::Display;
 
 /// An error reply.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
     /// Too few or too many arguments; the server words it.
     Arity,
@@ -15,6 +12,8 @@ pub enum CommandError {
     WrongType,
     /// Ours: what is wrong, and after a comma what would be right.
     Invalid(String),
+    /// Ours: what is wrong. What would be right is the command's form, which is added to it.
+    Form(String),
     /// A panic was caught.
     Internal,
 }
@@ -25,44 +24,42 @@ impl CommandError {
         CommandError::Invalid(text.to_string())
     }
 
+    /// An error of ours that is best answered with the form of the command, from "what is wrong".
+    pub fn form(text: impl Display) -> CommandError {
+        CommandError::Form(text.to_string())
+    }
+
+    /// The same with the form where that is wanted.
+    pub(super) fn with_form(self, form: impl FnOnce() -> String) -> CommandError {
+        match self {
+            CommandError::Form(text) => CommandError::Invalid(format!("{text}, write {}", form())),
+            other => other,
+        }
+    }
+
+    /// The text without the marks of an error reply.
+    pub fn text(&self) -> String {
+        match self {
+            CommandError::Arity => "wrong number of arguments".to_owned(),
+            CommandError::WrongType => {
+                "Operation against a key holding the wrong kind of value".to_owned()
+            }
+            CommandError::Invalid(text) | CommandError::Form(text) => text.clone(),
+            CommandError::Internal => {
+                "internal error, the server's log has the place; nothing was replied".to_owned()
+            }
+        }
+    }
+
     /// The line of the error reply; `None` for the one the server words itself.
     pub fn line(&self) -> Option<CString> {
-        let line = match self {
+        let mark = match self {
             CommandError::Arity => return None,
-            CommandError::WrongType => {
-                "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()
-            }
-            CommandError::Invalid(text) => format!("ERR HLL: {text}"),
-            CommandError::Internal => {
-                "ERR HLL: internal error, the server's log has the place; nothing was replied"
-                    .to_owned()
-            }
+            CommandError::WrongType => "WRONGTYPE",
+            _ => "ERR HLL:",
         };
+        let line = format!("{mark} {}", self.text());
         Some(CString::new(printable(line.as_bytes(), usize::MAX)).unwrap_or_default())
-    }
-}
-
-impl From<HashMismatch> for CommandError {
-    fn from(error: HashMismatch) -> Self {
-        CommandError::invalid(error)
-    }
-}
-
-impl From<ReadError> for CommandError {
-    fn from(error: ReadError) -> Self {
-        CommandError::invalid(error)
-    }
-}
-
-impl From<WriteError> for CommandError {
-    fn from(error: WriteError) -> Self {
-        CommandError::invalid(error)
-    }
-}
-
-impl From<InvalidText> for CommandError {
-    fn from(error: InvalidText) -> Self {
-        CommandError::invalid(error)
     }
 }
 

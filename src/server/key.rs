@@ -1,238 +1,402 @@
-//! Keys of the keyspace, opened for one command and closed by themselves.
+//! Keys of the keyspace, opened and closed by themselves; see [`super::context`] for the rules of
+//! borrowing.
 //!
-//! Besides our own type, a key may hold a PF key's string. It is read as the sketch it is, once for each
-//! handle, and never written.
+//! A reader finds nothing, a value of its type, or a string that its type can be read from (as a value
+//! of another program's making; [`DataType::from_string`]). A writer changes a value or puts one there,
+//! and announces it in the same call: to replicas and the append-only file, to clients that watch or
+//! cache the key, and to subscribers of keyspace events.
 
 use super::args::Arg;
-use super::error::CommandError;
-use super::sketch_type;
-use crate::sketch::Sketch;
-use crate::storage::redis;
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey};
-use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::ffi::c_int;
+use super::context::Context;
+use super::datatype::DataType;
+use super::error::{CommandError, printable};
+use super::is_ok;
+use super::log::{Level, log};
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
+use std::ffi::{CStr, c_int};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
 use std::slice;
 
-/// A key opened for reading. It may be missing.
-pub struct ReadKey<'a> {
+/// What a key is called: by an argument of the client, or by bytes of our own (a timer, a message and a
+/// finished answer have no arguments).
+#[derive(Clone, Copy)]
+pub enum KeyName<'a> {
+    /// As the client named it.
+    Argument(Arg<'a>),
+    /// By these bytes.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<Arg<'a>> for KeyName<'a> {
+    fn from(argument: Arg<'a>) -> Self {
+        KeyName::Argument(argument)
+    }
+}
+
+impl<'a> From<&'a [u8]> for KeyName<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        KeyName::Bytes(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for KeyName<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        KeyName::Bytes(bytes)
+    }
+}
+
+/// A key that is open. Closes itself. Whoever holds one keeps the context borrowed.
+struct OpenKey {
     ctx: *mut RedisModuleCtx,
-    name: Arg<'a>,
-    handle: *mut RedisModuleKey,
-    /// What a PF key's string says, once it was asked.
-    pf: OnceCell<Box<Sketch>>,
+    key: *mut RedisModuleKey,
+    /// The server's string of the name. An argument's lives as long as the call; who opens a key keeps
+    /// the [`KeyName`] borrowed for as long as the name is asked for.
+    name: *mut RedisModuleString,
+    /// Whether the name was made here and is to be returned.
+    name_is_ours: bool,
 }
 
 /// What is under a key.
-enum Content {
+enum Content<T> {
     Missing,
     /// Made by `Box::into_raw`.
-    Sketch(*mut Sketch),
+    Value(NonNull<T>),
     String,
+    Other,
 }
 
-/// Shorter strings may be stored in a way that direct access would change (the server rewrites numbers and
-/// strings that are embedded in their object, 44 bytes today), and are copied instead.
-const EMBEDDED: usize = 256;
+impl OpenKey {
+    fn open(ctx: &Context, name: KeyName, mode: u32) -> OpenKey {
+        let ctx = ctx.raw();
+        // SAFETY: the context is live, and so is the name: an argument for as long as the call, and a
+        // string made here until `drop`.
+        unsafe {
+            let (name, name_is_ours) = match name {
+                KeyName::Argument(argument) => (argument.string(), false),
+                KeyName::Bytes(bytes) => {
+                    let start = bytes.as_ptr().cast();
+                    (
+                        api!(RedisModule_CreateString(ctx, start, bytes.len())),
+                        true,
+                    )
+                }
+            };
+            OpenKey {
+                ctx,
+                key: api!(RedisModule_OpenKey(ctx, name, mode as c_int)),
+                name,
+                name_is_ours,
+            }
+        }
+    }
+
+    fn content<T: DataType>(&self) -> Content<T> {
+        // SAFETY: the key is open; a null one (a missing key) has type EMPTY. The type of a module's
+        // value is null for all others.
+        unsafe {
+            if api!(RedisModule_ModuleTypeGetType(self.key)) == T::handle().raw() {
+                let value = api!(RedisModule_ModuleTypeGetValue(self.key));
+                return NonNull::new(value.cast()).map_or(Content::Missing, Content::Value);
+            }
+            match api!(RedisModule_KeyType(self.key)) as isize {
+                raw::REDISMODULE_KEYTYPE_EMPTY => Content::Missing,
+                raw::REDISMODULE_KEYTYPE_STRING => Content::String,
+                _ => Content::Other,
+            }
+        }
+    }
+
+    /// The string under the key as a value, and its length.
+    ///
+    /// Shorter strings than the type can be read from are not touched: the server gives access to a
+    /// number's digits, or to a string that it keeps inside its object (44 bytes today), only by
+    /// rewriting it as a string of its own. That changes no content, and nothing that is a value of `T`
+    /// can be a number.
+    fn string_value<T: DataType>(&self) -> Result<(T, usize), CommandError> {
+        let mut len = 0;
+        // SAFETY: the key is open and holds a string, whose bytes stay where they are until it is
+        // written or closed, neither of which happens here.
+        let bytes: &[u8] = unsafe {
+            let least = T::SHORTEST_STRING.ok_or(CommandError::WrongType)?;
+            if api!(RedisModule_ValueLength(self.key)) < least {
+                return Err(CommandError::WrongType);
+            }
+            let mode = raw::REDISMODULE_READ as c_int;
+            let start = api!(RedisModule_StringDMA(self.key, &mut len, mode));
+            if start.is_null() {
+                return Err(CommandError::WrongType);
+            }
+            slice::from_raw_parts(start.cast(), len)
+        };
+        Ok((T::from_string(bytes, &self.shown())?, len))
+    }
+
+    /// The name for error messages.
+    fn shown(&self) -> String {
+        let mut len = 0;
+        // SAFETY: the name is live, and the server gives its true length.
+        let name = unsafe {
+            let start = api!(RedisModule_StringPtrLen(self.name, &mut len));
+            slice::from_raw_parts(start.cast(), len)
+        };
+        printable(name, 64)
+    }
+
+    /// Closes the key and tells everybody who is to know that it has changed.
+    fn announce(mut self, event: &CStr, propagation: Propagation) {
+        // SAFETY: context and name are live until `self` is dropped at the end; the format names the
+        // arguments that follow; a null key may be closed again.
+        unsafe {
+            api!(RedisModule_CloseKey(self.key));
+            self.key = ptr::null_mut();
+            let status = match propagation {
+                Propagation::Verbatim => api!(RedisModule_ReplicateVerbatim(self.ctx)),
+                Propagation::Command { name, content } => api!(RedisModule_Replicate(
+                    self.ctx,
+                    name.as_ptr(),
+                    c"sb".as_ptr(),
+                    self.name,
+                    content.as_ptr(),
+                    content.len()
+                )),
+            };
+            if !is_ok(status) {
+                log(Level::Warning, "a change could not be propagated");
+            }
+            api!(RedisModule_SignalModifiedKey(self.ctx, self.name));
+            api!(RedisModule_NotifyKeyspaceEvent(
+                self.ctx,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                self.name
+            ));
+        }
+    }
+}
+
+impl Drop for OpenKey {
+    fn drop(&mut self) {
+        // SAFETY: opened by us, closed once; null is allowed. The name is returned if it was made here.
+        unsafe {
+            api!(RedisModule_CloseKey(self.key));
+            if self.name_is_ours {
+                api!(RedisModule_FreeString(self.ctx, self.name));
+            }
+        }
+    }
+}
+
+/// A key opened for reading. It may be missing.
+pub struct ReadKey<'c, T> {
+    found: Found<'c, T>,
+    /// Keeps the value where it is.
+    _open: OpenKey,
+}
+
+enum Found<'c, T> {
+    Missing,
+    Value(&'c T),
+    /// Read from a string of so many bytes.
+    String(Box<T>, usize),
+}
+
+impl<'c, T: DataType> ReadKey<'c, T> {
+    pub(super) fn open(ctx: &'c Context, name: KeyName) -> Result<ReadKey<'c, T>, CommandError> {
+        let open = OpenKey::open(ctx, name, raw::REDISMODULE_READ);
+        let found = match open.content() {
+            Content::Missing => Found::Missing,
+            // SAFETY: the value is a `T` (checked in `content`), and only a writer changes or frees it,
+            // who would need the context that is borrowed here until this handle is gone.
+            Content::Value(value) => Found::Value(unsafe { value.as_ref() }),
+            Content::String => {
+                let (value, len) = open.string_value()?;
+                Found::String(Box::new(value), len)
+            }
+            Content::Other => return Err(CommandError::WrongType),
+        };
+        Ok(ReadKey { found, _open: open })
+    }
+
+    /// The value under the key; `None` where there is no key.
+    pub fn value(&self) -> Option<&T> {
+        match &self.found {
+            Found::Missing => None,
+            Found::Value(value) => Some(value),
+            Found::String(value, _) => Some(value),
+        }
+    }
+
+    /// The bytes of the string that the value was read from; `None` for a value of the type itself.
+    pub fn string_bytes(&self) -> Option<usize> {
+        match self.found {
+            Found::String(_, len) => Some(len),
+            _ => None,
+        }
+    }
+
+    /// The value itself, for whoever outlives the handle.
+    pub fn into_copy(self) -> Option<T> {
+        match self.found {
+            Found::Missing => None,
+            Found::Value(value) => Some(value.copy()),
+            Found::String(value, _) => Some(*value),
+        }
+    }
+}
+
+/// How a change travels to replicas and into the append-only file.
+pub enum Propagation {
+    /// As the client sent it. For commands whose effect depends only on their arguments and on the
+    /// keys they name.
+    Verbatim,
+    /// As what it came to: a command of this name with the key and this content.
+    Command {
+        /// The command.
+        name: &'static CStr,
+        /// Its second argument.
+        content: Vec<u8>,
+    },
+}
+
+/// What became of a write that makes the key where it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// There was no key.
+    Created,
+    /// There was, and the value is another now.
+    Changed,
+    /// There was, and the value is what it was.
+    Unchanged,
+}
 
 /// A key opened for writing. It may be missing.
-pub struct WriteKey<'a> {
-    key: ReadKey<'a>,
+pub struct WriteKey<'c, T> {
+    ctx: &'c Context,
+    open: OpenKey,
+    borrowed: PhantomData<(KeyName<'c>, T)>,
 }
 
-impl<'a> ReadKey<'a> {
-    /// Opens it.
-    ///
-    /// # Safety
-    /// `ctx` is the context of the running command and 'a does not outlive it.
-    pub unsafe fn open(ctx: *mut RedisModuleCtx, name: Arg<'a>) -> ReadKey<'a> {
-        // SAFETY: by the caller.
-        unsafe { Self::open_for(ctx, name, raw::REDISMODULE_READ) }
-    }
-
-    unsafe fn open_for(ctx: *mut RedisModuleCtx, name: Arg<'a>, mode: u32) -> ReadKey<'a> {
-        // SAFETY: by the caller; the name is a live string of this call.
-        let handle = unsafe { api!(RedisModule_OpenKey(ctx, name.string(), mode as c_int)) };
-        ReadKey {
+impl<'c, T: DataType> WriteKey<'c, T> {
+    pub(super) fn open(ctx: &'c mut Context, name: KeyName<'c>) -> WriteKey<'c, T> {
+        WriteKey {
+            open: OpenKey::open(ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE),
             ctx,
-            name,
-            handle,
-            pf: OnceCell::new(),
+            borrowed: PhantomData,
         }
-    }
-
-    /// The sketch under the key; `None` where there is no key.
-    pub fn sketch(&self) -> Result<Option<&Sketch>, CommandError> {
-        match self.content()? {
-            Content::Missing => Ok(None),
-            // SAFETY: the value is our own type (checked in `content`) and stays while this handle is
-            // open: a command changes a key only through a `WriteKey` of its own, and none of ours holds
-            // a sketch of a key it is about to change.
-            Content::Sketch(value) => Ok(Some(unsafe { &*value })),
-            Content::String => self.pf().map(Some),
-        }
-    }
-
-    /// The bytes of a PF key's string; `None` for everything else.
-    pub fn pf_bytes(&self) -> Option<usize> {
-        self.pf.get()?;
-        // SAFETY: the handle is open.
-        Some(unsafe { api!(RedisModule_ValueLength(self.handle)) })
-    }
-
-    /// The sketch of a PF key.
-    fn pf(&self) -> Result<&Sketch, CommandError> {
-        if let Some(sketch) = self.pf.get() {
-            return Ok(sketch);
-        }
-        let string = self.string();
-        if !redis::is_pf(&string) {
-            return Err(CommandError::WrongType);
-        }
-        let sketch = redis::decode(&string).map_err(|error| {
-            CommandError::invalid(format_args!(
-                "PF key '{}' is damaged ({}), delete it or restore it from a copy",
-                self.name.shown(),
-                error.0
-            ))
-        })?;
-        Ok(self.pf.get_or_init(|| Box::new(sketch)))
-    }
-
-    /// The string under the key.
-    fn string(&self) -> Cow<'_, [u8]> {
-        // SAFETY: the handle is open and holds a string.
-        let len = unsafe { api!(RedisModule_ValueLength(self.handle)) };
-        if len < EMBEDDED
-            && let Some(copy) = self.copied()
-        {
-            return Cow::Owned(copy);
-        }
-        let mut len = 0;
-        // SAFETY: as above. A string of this length is left as it is, and its bytes stay while the handle
-        // is open and nothing writes the key.
-        unsafe {
-            let mode = raw::REDISMODULE_READ as c_int;
-            let start = api!(RedisModule_StringDMA(self.handle, &mut len, mode));
-            Cow::Borrowed(slice::from_raw_parts(start.cast(), len))
-        }
-    }
-
-    /// The string under the key as GET tells it; `None` where the server has no GET (it can be renamed).
-    fn copied(&self) -> Option<Vec<u8>> {
-        // SAFETY: the context and the name live as long as the call. The reply is ours to free, and its
-        // bytes are copied before.
-        unsafe {
-            let name = self.name.string();
-            let reply = api!(RedisModule_Call(
-                self.ctx,
-                c"GET".as_ptr(),
-                c"s".as_ptr(),
-                name
-            ));
-            if reply.is_null() {
-                return None;
-            }
-            let mut len = 0;
-            let start = api!(RedisModule_CallReplyStringPtr(reply, &mut len));
-            let copy =
-                (!start.is_null()).then(|| slice::from_raw_parts(start.cast::<u8>(), len).to_vec());
-            api!(RedisModule_FreeCallReply(reply));
-            copy
-        }
-    }
-
-    fn content(&self) -> Result<Content, CommandError> {
-        // SAFETY: the handle is open; a null one (a missing key) has type EMPTY.
-        unsafe {
-            // Null for whatever is not a module's type, and for a missing key.
-            if api!(RedisModule_ModuleTypeGetType(self.handle)) == sketch_type::handle() {
-                let value = api!(RedisModule_ModuleTypeGetValue(self.handle));
-                return Ok(Content::Sketch(value.cast()));
-            }
-            match api!(RedisModule_KeyType(self.handle)) as isize {
-                raw::REDISMODULE_KEYTYPE_EMPTY => Ok(Content::Missing),
-                raw::REDISMODULE_KEYTYPE_STRING => Ok(Content::String),
-                _ => Err(CommandError::WrongType),
-            }
-        }
-    }
-}
-
-impl Drop for ReadKey<'_> {
-    fn drop(&mut self) {
-        // SAFETY: opened by us, closed once; null is allowed.
-        unsafe { api!(RedisModule_CloseKey(self.handle)) }
-    }
-}
-
-impl<'a> WriteKey<'a> {
-    /// Opens it.
-    ///
-    /// # Safety
-    /// `ctx` is the context of the running command and 'a does not outlive it.
-    pub unsafe fn open(ctx: *mut RedisModuleCtx, name: Arg<'a>) -> WriteKey<'a> {
-        // SAFETY: by the caller.
-        let key =
-            unsafe { ReadKey::open_for(ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) };
-        WriteKey { key }
     }
 
     /// Whether the key is there, with whatever type.
     pub fn exists(&self) -> bool {
-        // SAFETY: the handle is open.
-        let kind = unsafe { api!(RedisModule_KeyType(self.key.handle)) } as isize;
-        kind != raw::REDISMODULE_KEYTYPE_EMPTY
+        !matches!(self.open.content::<T>(), Content::Missing)
     }
 
-    /// The sketch under the key; `None` where there is no key.
-    pub fn sketch(&self) -> Result<Option<&Sketch>, CommandError> {
-        // SAFETY: as in `ReadKey::sketch`.
-        Ok(self.value()?.map(|value| unsafe { &*value }))
-    }
-
-    /// The sketch under the key, to be changed.
-    pub fn sketch_mut(&mut self) -> Result<Option<&mut Sketch>, CommandError> {
-        // SAFETY: as in `ReadKey::sketch`, and `self` is borrowed for as long.
-        Ok(self.value()?.map(|value| unsafe { &mut *value }))
-    }
-
-    fn value(&self) -> Result<Option<*mut Sketch>, CommandError> {
-        match self.key.content()? {
+    /// The value under the key, to be changed; `None` where there is no key.
+    fn value_mut(&mut self) -> Result<Option<&mut T>, CommandError> {
+        match self.open.content() {
             Content::Missing => Ok(None),
-            Content::Sketch(value) => Ok(Some(value)),
+            // SAFETY: the value is a `T` (checked in `content`); this handle has borrowed the context
+            // mutably, so it is the only one that is open, and it is borrowed itself.
+            Content::Value(mut value) => Ok(Some(unsafe { value.as_mut() })),
             Content::String => {
-                self.key.pf()?;
-                let name = self.key.name.shown();
-                Err(CommandError::invalid(format_args!(
-                    "'{name}' is a PF key and only read here, \
-                     make a sketch of it with HLL.MERGE newkey {name} and write to that"
-                )))
+                self.open.string_value::<T>()?;
+                Err(T::string_is_read_only(&self.open.shown()))
             }
+            Content::Other => Err(CommandError::WrongType),
         }
     }
 
-    /// Puts a sketch under the key. A sketch that is there is changed in place and keeps its time to
-    /// live; a key of another type is replaced.
-    pub fn put(&mut self, sketch: Sketch) {
-        if let Ok(Some(present)) = self.sketch_mut() {
-            *present = sketch;
+    /// The context, for questions that do not concern the key.
+    pub fn context(&self) -> &Context {
+        self.ctx
+    }
+
+    /// Changes the value under the key. The change says how it is to be propagated, or `None` if there
+    /// was none: then nothing is announced. `None` also where there is no key, and nothing is done.
+    pub fn update<P: Into<Propagation>>(
+        mut self,
+        event: &CStr,
+        change: impl FnOnce(&mut T) -> Result<Option<P>, CommandError>,
+    ) -> Result<Option<Written>, CommandError> {
+        let Some(propagation) = self.change(change)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.end_change(event, propagation)))
+    }
+
+    /// The same, where a missing key is to be made: by `create`, of whose result the same change is
+    /// made. A new value is propagated as [`DataType::propagation`] says, since what a command would
+    /// make of it elsewhere depends on the settings there.
+    pub fn upsert<P: Into<Propagation>>(
+        mut self,
+        event: &CStr,
+        create: impl FnOnce(&Context) -> Result<T, CommandError>,
+        mut change: impl FnMut(&mut T) -> Result<Option<P>, CommandError>,
+    ) -> Result<Written, CommandError> {
+        if let Some(propagation) = self.change(&mut change)? {
+            return Ok(self.end_change(event, propagation));
+        }
+        let mut value = create(self.ctx)?;
+        change(&mut value)?;
+        let propagation = value.propagation();
+        self.replace(value, event, propagation);
+        Ok(Written::Created)
+    }
+
+    /// Changes the value and keeps account of its size; `None` where there is no key.
+    fn change<P>(
+        &mut self,
+        change: impl FnOnce(&mut T) -> Result<Option<P>, CommandError>,
+    ) -> Result<Option<Option<P>>, CommandError> {
+        let Some(value) = self.value_mut()? else {
+            return Ok(None);
+        };
+        let before = value.memory_bytes();
+        let propagation = change(value)?;
+        T::handle().resized(before, value.memory_bytes());
+        Ok(Some(propagation))
+    }
+
+    fn end_change(self, event: &CStr, propagation: Option<impl Into<Propagation>>) -> Written {
+        match propagation {
+            Some(propagation) => {
+                self.open.announce(event, propagation.into());
+                Written::Changed
+            }
+            None => Written::Unchanged,
+        }
+    }
+
+    /// Puts a value under the key. One that is there is changed in place and keeps its time to live; a
+    /// key of another type is refused.
+    pub fn put(
+        mut self,
+        value: T,
+        event: &CStr,
+        propagation: Propagation,
+    ) -> Result<(), CommandError> {
+        if let Some(present) = self.value_mut()? {
+            T::handle().resized(present.memory_bytes(), value.memory_bytes());
+            *present = value;
+            self.open.announce(event, propagation);
         } else {
-            self.replace(sketch);
+            self.replace(value, event, propagation);
         }
+        Ok(())
     }
 
-    /// Puts a sketch under the key as a new value without time to live.
-    pub fn replace(&mut self, sketch: Sketch) {
-        let value = Box::into_raw(Box::new(sketch));
+    /// Puts a value under the key as a new one without time to live, whatever is there.
+    pub fn replace(self, value: T, event: &CStr, propagation: Propagation) {
+        let value = T::handle().hand_over(value);
         // SAFETY: the key is open for writing; the server owns the value from here on and returns
         // it through the type's free callback.
         unsafe {
             api!(RedisModule_ModuleTypeSetValue(
-                self.key.handle,
-                sketch_type::handle(),
-                value.cast()
+                self.open.key,
+                T::handle().raw(),
+                value
             ));
         }
+        self.open.announce(event, propagation);
     }
 }

@@ -1,14 +1,19 @@
-//! The only floor that touches the server's module API. Above it, commands are plain functions from
-//! arguments to replies; below it, sketches know nothing of Redis.
+//! The only floor that touches the server's module API. It knows commands, values, settings and
+//! clients in general, and none of ours in particular: what a sketch is, it has never heard.
 //!
 //! What this floor promises the others:
 //!
 //! * **No panic reaches the server.** Every function that C calls runs inside [`guard`].
-//! * **Arguments are read where they lie** ([`args`]): no copy, no reference count, one typed reader.
+//! * **Arguments are read where they lie** ([`args`]): no copy, no reference count. A command's syntax
+//!   is written once ([`syntax`]): its documentation, its reader and the typed result are one text.
 //! * **A reply is a value** ([`reply`]), written out only once the command has succeeded, so that an
 //!   error can never follow half a reply.
-//! * **Keys are handles** ([`key`]) that close themselves; a change is signalled, notified and
-//!   propagated in one place ([`call`]).
+//! * **Keys are borrowed** ([`context`], [`key`]). Readers borrow the context and a writer borrows it
+//!   mutably, so the compiler refuses two writers of one key, a reader beside a value that is
+//!   replaced, and a change announced while something is still open. The announcement is the end of
+//!   the write itself: none can be forgotten.
+//! * **A kind of value is a trait** ([`datatype`]): what the server asks of it, on about a page.
+//! * **Nobody waits for anybody's long answer** ([`answers`], [`workers`], [`blocked`]).
 //! * **Anything newer than Redis 7.0 is asked for first**: functions are called through the pointers
 //!   the server filled in, and those it did not know stay `None`.
 
@@ -20,7 +25,8 @@ macro_rules! api {
     };
 }
 
-use redis_module::raw::RedisModuleCtx;
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
+use std::ffi::c_int;
 
 /// What the server is doing: REDISMODULE_CTX_FLAGS_*. Without a context (null) those of the server are
 /// told and those of a client are not.
@@ -32,16 +38,35 @@ unsafe fn context_flags(ctx: *mut RedisModuleCtx) -> u32 {
     unsafe { api!(RedisModule_GetContextFlags(ctx)) as u32 }
 }
 
+/// Whether a call of the module API succeeded.
+fn is_ok(status: c_int) -> bool {
+    status == raw::Status::Ok as c_int
+}
+
+/// An event of the server's that can be listened to, by its number REDISMODULE_EVENT_*.
+fn event(id: u64) -> RedisModuleEvent {
+    RedisModuleEvent { id, dataver: 1 }
+}
+
 pub mod allocator;
+pub mod answers;
 pub mod args;
-pub mod background;
-pub mod call;
+pub mod blocked;
 pub mod command;
+pub mod context;
+pub mod datatype;
+pub mod defrag;
 pub mod error;
 pub mod guard;
+pub mod info;
 pub mod key;
 pub mod log;
 pub mod module;
+pub mod rebuild;
 pub mod reply;
+mod saving;
 pub mod settings;
-pub mod sketch_type;
+pub mod stream;
+pub mod syntax;
+pub mod timer;
+pub mod workers;

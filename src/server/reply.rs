@@ -5,6 +5,9 @@ use redis_module::raw::RedisModuleCtx;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_long};
 
+/// What a command comes to.
+pub type Outcome = Result<Reply, CommandError>;
+
 /// What a command answers. Fields keep their order: a map in RESP3, and in RESP2 the flat array
 /// field, value, field, value, ...
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +28,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Named values in this order.
     Map(Vec<(&'static str, Reply)>),
-    /// Nothing: the client waits for an answer of [`super::background`], or the server only asked
-    /// where the keys are.
+    /// Nothing: the client waits for an answer that comes later ([`super::answers`]), or the server only
+    /// asked where the keys are.
     None,
 }
 
@@ -100,7 +103,7 @@ impl Reply {
 ///
 /// # Safety
 /// As for [`Reply::send`].
-pub unsafe fn send(ctx: *mut RedisModuleCtx, outcome: &Result<Reply, CommandError>) -> c_int {
+pub unsafe fn send(ctx: *mut RedisModuleCtx, outcome: &Outcome) -> c_int {
     // SAFETY: by the caller; the line ends in NUL and is copied.
     unsafe {
         match outcome {

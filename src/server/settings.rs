@@ -1,237 +1,168 @@
-//! The module's settings: `CONFIG GET/SET hll.<name>`, lines `hll.<name> <value>` in redis.conf, and
-//! arguments `<name> <value>` behind the module's path.
+//! Settings: `CONFIG GET/SET hll.<name>`, lines `hll.<name> <value>` in redis.conf, and arguments
+//! `<name> <value>` behind the module's path.
+//!
+//! A setting is a static that holds its value now, to be read without a lock where that is possible: a
+//! [`Number`], a [`Fraction`], a [`Choice`] of words or a [`Text`]. Each can call a function when its value
+//! has changed. Those that the module has stand in its table ([`super::module::Module`]).
 
 use super::args::Args;
-use super::error::CommandError;
-use crate::sketch::{HashFamily, Precision};
-use crate::storage::Compression;
+use super::error::{CommandError, printable};
+use super::is_ok;
+use super::syntax::{self, Word, find_word};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
-use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-/// A setting and its value now. Numbers as they are, choices by their position.
-struct Setting {
+/// Who may see and change a setting, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, at any time.
+    Open,
+    /// The same; the value is bytes and may be written as 4kb, 1gb, ...
+    Memory,
+    /// Fixed while the server runs, and not shown by CONFIG GET to clients without the right to see
+    /// secrets.
+    FixedSecret,
+}
+
+impl Access {
+    fn flags(self) -> u32 {
+        match self {
+            Access::Open => raw::REDISMODULE_CONFIG_DEFAULT,
+            Access::Memory => raw::REDISMODULE_CONFIG_MEMORY,
+            Access::FixedSecret => {
+                raw::REDISMODULE_CONFIG_IMMUTABLE | raw::REDISMODULE_CONFIG_SENSITIVE
+            }
+        }
+    }
+}
+
+/// A setting, whatever its values are.
+pub trait Setting: Sync {
+    /// Without the module's prefix.
+    fn name(&self) -> &'static CStr;
+
+    /// Takes the next argument of the module as the value to start with.
+    fn read(&self, args: &mut Args) -> Result<(), CommandError>;
+
+    /// Tells the server of it, which from then on reads and sets it; false if it refuses.
+    ///
+    /// # Safety
+    /// `ctx` is the context of the load function.
+    unsafe fn register(&'static self, ctx: *mut RedisModuleCtx) -> bool;
+}
+
+/// What to do when a value has changed; nothing for most.
+pub type OnChange = Option<fn()>;
+
+/// What is common to all kinds.
+struct Core {
     name: &'static CStr,
-    kind: Kind,
-    flags: u32,
+    access: Access,
+    on_change: OnChange,
+}
+
+impl Core {
+    const fn new(name: &'static CStr) -> Core {
+        Core {
+            name,
+            access: Access::Open,
+            on_change: None,
+        }
+    }
+
+    fn changed(&self) {
+        if let Some(on_change) = self.on_change {
+            on_change();
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        self.name.to_str().unwrap_or_default()
+    }
+}
+
+/// Builders that every kind of setting has.
+macro_rules! core_builders {
+    () => {
+        /// With other rights than everybody's.
+        pub const fn access(mut self, access: Access) -> Self {
+            self.core.access = access;
+            self
+        }
+
+        /// With a function that is called after each change.
+        pub const fn on_change(mut self, call: fn()) -> Self {
+            self.core.on_change = Some(call);
+            self
+        }
+    };
+}
+
+/// A whole number in a range.
+pub struct Number {
+    core: Core,
+    min: i64,
+    max: i64,
     value: AtomicI64,
 }
 
-enum Kind {
-    Number { min: i64, max: i64 },
-    Choice { names: &'static [&'static CStr] },
-}
+impl Number {
+    /// With this value to start with.
+    pub const fn new(name: &'static CStr, range: RangeInclusive<i64>, default: i64) -> Number {
+        Number {
+            core: Core::new(name),
+            min: *range.start(),
+            max: *range.end(),
+            value: AtomicI64::new(default),
+        }
+    }
 
-static DEFAULT_PRECISION: Setting = Setting {
-    name: c"default-precision",
-    kind: Kind::Number {
-        min: Precision::MIN.bits() as i64,
-        max: Precision::MAX.bits() as i64,
-    },
-    flags: raw::REDISMODULE_CONFIG_DEFAULT,
-    value: AtomicI64::new(Precision::DEFAULT.bits() as i64),
-};
+    core_builders!();
 
-/// In the order of [`HashChoice`].
-static DEFAULT_HASH: Setting = Setting {
-    name: c"default-hash",
-    kind: Kind::Choice {
-        names: &[c"xxh3", c"redis", c"datasketches"],
-    },
-    flags: raw::REDISMODULE_CONFIG_DEFAULT,
-    value: AtomicI64::new(0),
-};
-
-/// Fixed while the server runs: sketches of different seeds cannot be combined.
-static HASH_SEED: Setting = Setting {
-    name: c"hash-seed",
-    kind: Kind::Number {
-        min: 0,
-        max: i64::MAX,
-    },
-    flags: raw::REDISMODULE_CONFIG_IMMUTABLE | raw::REDISMODULE_CONFIG_SENSITIVE,
-    value: AtomicI64::new(0),
-};
-
-/// In the order of [`Compression::ALL`].
-static RDB_COMPRESSION: Setting = Setting {
-    name: c"rdb-compression",
-    kind: Kind::Choice {
-        names: &[c"zstd", c"lz4", c"gzip", c"none"],
-    },
-    flags: raw::REDISMODULE_CONFIG_DEFAULT,
-    value: AtomicI64::new(0),
-};
-
-/// Bytes; 0 is no limit.
-static MAX_MEMORY_PER_KEY: Setting = Setting {
-    name: c"max-memory-per-key",
-    kind: Kind::Number {
-        min: 0,
-        max: i64::MAX,
-    },
-    flags: raw::REDISMODULE_CONFIG_MEMORY,
-    value: AtomicI64::new(0),
-};
-
-static ALL: [&Setting; 5] = [
-    &DEFAULT_PRECISION,
-    &DEFAULT_HASH,
-    &HASH_SEED,
-    &RDB_COMPRESSION,
-    &MAX_MEMORY_PER_KEY,
-];
-
-impl Setting {
-    fn get(&self) -> i64 {
+    /// The value now.
+    pub fn get(&self) -> i64 {
         self.value.load(Ordering::Relaxed)
     }
+}
 
-    fn set(&self, value: i64) {
+impl Setting for Number {
+    fn name(&self) -> &'static CStr {
+        self.core.name
+    }
+
+    fn read(&self, args: &mut Args) -> Result<(), CommandError> {
+        let value = args.integer(self.core.text(), self.min..=self.max)?;
         self.value.store(value, Ordering::Relaxed);
+        Ok(())
     }
-}
 
-/// The precision of new sketches that do not ask for one.
-pub fn default_precision() -> Precision {
-    u8::try_from(DEFAULT_PRECISION.get())
-        .ok()
-        .and_then(Precision::new)
-        .unwrap_or_default()
-}
-
-/// The hash functions one can choose, by their names; the seed is not the client's choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashChoice {
-    /// [`HashFamily::Xxh3`] with this server's seed.
-    Xxh3,
-    /// [`HashFamily::Redis`].
-    Redis,
-    /// [`HashFamily::DataSketches`].
-    DataSketches,
-}
-
-impl HashChoice {
-    /// All of them.
-    pub const ALL: [HashChoice; 3] = [
-        HashChoice::Xxh3,
-        HashChoice::Redis,
-        HashChoice::DataSketches,
-    ];
-
-    /// The family it means on this server now.
-    pub fn family(self) -> HashFamily {
-        match self {
-            HashChoice::Xxh3 => HashFamily::Xxh3 {
-                seed: HASH_SEED.get() as u64,
-            },
-            HashChoice::Redis => HashFamily::Redis,
-            HashChoice::DataSketches => HashFamily::DataSketches,
-        }
-    }
-}
-
-/// The hash of new sketches that do not ask for one.
-pub fn default_hash() -> HashFamily {
-    HashChoice::ALL[DEFAULT_HASH.get() as usize].family()
-}
-
-/// How dense sketches are stored.
-pub fn rdb_compression() -> Compression {
-    Compression::ALL[RDB_COMPRESSION.get() as usize]
-}
-
-/// The most bytes one sketch may come to occupy; `None` for no limit.
-pub fn max_memory_per_key() -> Option<usize> {
-    match MAX_MEMORY_PER_KEY.get() {
-        0 => None,
-        bytes => usize::try_from(bytes).ok(),
-    }
-}
-
-/// Takes the module's arguments as new defaults, registers all settings, and lets the server set
-/// those that its configuration file names.
-///
-/// # Safety
-/// `ctx` is the context of the load function.
-pub unsafe fn register(ctx: *mut RedisModuleCtx, mut args: Args) -> Result<(), CommandError> {
-    let text = |name: &'static CStr| name.to_str().unwrap_or_default();
-    let names = ALL.map(|setting| text(setting.name));
-    while let Some(found) = args.option(&names)? {
-        let mut value = None;
-        args.option_value(names[found], &mut value, |args| match ALL[found].kind {
-            Kind::Number { min, max } => args.integer(names[found], min..=max),
-            Kind::Choice { names: choices } => {
-                let choices: Vec<&str> = choices.iter().map(|choice| text(choice)).collect();
-                Ok(args.word(names[found], &choices)? as i64)
-            }
-        })?;
-        ALL[found].set(value.unwrap_or_default());
-    }
-    for setting in ALL {
-        // SAFETY: by the caller; names and settings are static.
-        if unsafe { register_one(ctx, setting) } != raw::Status::Ok as c_int {
-            return Err(CommandError::invalid("a setting could not be registered"));
-        }
-    }
-    // SAFETY: by the caller.
-    match unsafe { api!(RedisModule_LoadConfigs(ctx)) } {
-        status if status == raw::Status::Ok as c_int => Ok(()),
-        _ => Err(CommandError::invalid(
-            "the configuration file has a value that is out of range",
-        )),
-    }
-}
-
-unsafe fn register_one(ctx: *mut RedisModuleCtx, setting: &'static Setting) -> c_int {
-    let this = ptr::from_ref(setting).cast_mut().cast::<c_void>();
-    // SAFETY: by the caller; the server copies names and values and gives `this` back unchanged.
-    unsafe {
-        match setting.kind {
-            Kind::Number { min, max } => api!(RedisModule_RegisterNumericConfig(
+    unsafe fn register(&'static self, ctx: *mut RedisModuleCtx) -> bool {
+        // SAFETY: by the caller; the server copies the name and gives `self`, a static, back unchanged.
+        is_ok(unsafe {
+            api!(RedisModule_RegisterNumericConfig(
                 ctx,
-                setting.name.as_ptr(),
-                setting.get(),
-                setting.flags,
-                min,
-                max,
+                self.core.name.as_ptr(),
+                self.get(),
+                self.core.access.flags(),
+                self.min,
+                self.max,
                 Some(get_number),
                 Some(set_number),
                 None,
-                this
-            )),
-            Kind::Choice { names } => {
-                let mut texts: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
-                let values: Vec<c_int> = (0..names.len() as c_int).collect();
-                api!(RedisModule_RegisterEnumConfig(
-                    ctx,
-                    setting.name.as_ptr(),
-                    setting.get() as c_int,
-                    setting.flags,
-                    texts.as_mut_ptr(),
-                    values.as_ptr(),
-                    values.len() as c_int,
-                    Some(get_choice),
-                    Some(set_choice),
-                    None,
-                    this
-                ))
-            }
-        }
+                ptr::from_ref(self).cast_mut().cast()
+            ))
+        })
     }
 }
 
-/// # Safety
-/// `this` is what `register_one` gave the server.
-unsafe fn setting(this: *mut c_void) -> &'static Setting {
-    // SAFETY: by the caller.
-    unsafe { &*this.cast() }
-}
-
 unsafe extern "C" fn get_number(_: *const c_char, this: *mut c_void) -> c_longlong {
-    // SAFETY: the server gives back our pointer.
-    unsafe { setting(this) }.get()
+    // SAFETY: the server gives back the pointer to a static.
+    unsafe { &*this.cast::<Number>() }.get()
 }
 
 unsafe extern "C" fn set_number(
@@ -240,43 +171,351 @@ unsafe extern "C" fn set_number(
     this: *mut c_void,
     _: *mut *mut RedisModuleString,
 ) -> c_int {
-    // SAFETY: the server gives back our pointer, and has checked the range.
-    unsafe { setting(this) }.set(value);
+    // SAFETY: as above; the server has checked the range.
+    let setting = unsafe { &*this.cast::<Number>() };
+    setting.value.store(value, Ordering::Relaxed);
+    setting.core.changed();
     raw::Status::Ok as c_int
 }
 
-unsafe extern "C" fn get_choice(_: *const c_char, this: *mut c_void) -> c_int {
-    // SAFETY: the server gives back our pointer.
-    unsafe { setting(this) }.get() as c_int
+/// One of some words.
+pub struct Choice<W> {
+    core: Core,
+    /// The position of the word.
+    value: AtomicI64,
+    words: PhantomData<fn() -> W>,
 }
 
-unsafe extern "C" fn set_choice(
+impl<W: Word> Choice<W> {
+    /// With the first word to start with.
+    pub const fn new(name: &'static CStr) -> Choice<W> {
+        Choice {
+            core: Core::new(name),
+            value: AtomicI64::new(0),
+            words: PhantomData,
+        }
+    }
+
+    core_builders!();
+
+    /// The value now.
+    pub fn get(&self) -> W {
+        W::ALL[self.position() as usize].1
+    }
+
+    /// The words as they are written here, in lower case.
+    fn names() -> Vec<String> {
+        W::ALL.iter().map(|(word, _)| word.to_lowercase()).collect()
+    }
+
+    fn position(&self) -> i64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+impl<W: Word> Setting for Choice<W> {
+    fn name(&self) -> &'static CStr {
+        self.core.name
+    }
+
+    fn read(&self, args: &mut Args) -> Result<(), CommandError> {
+        let given = args.next()?;
+        let found = find_word::<W>(given).ok_or_else(|| {
+            CommandError::invalid(format_args!(
+                "{} must be {}, got '{}'",
+                self.core.text(),
+                Self::names().join(" or "),
+                given.shown()
+            ))
+        })?;
+        self.value.store(found as i64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    unsafe fn register(&'static self, ctx: *mut RedisModuleCtx) -> bool {
+        let names: Vec<CString> = Self::names()
+            .into_iter()
+            .filter_map(|word| CString::new(word).ok())
+            .collect();
+        let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let values: Vec<c_int> = (0..names.len() as c_int).collect();
+        // SAFETY: as in `Number::register`; the server copies the words.
+        is_ok(unsafe {
+            api!(RedisModule_RegisterEnumConfig(
+                ctx,
+                self.core.name.as_ptr(),
+                self.position() as c_int,
+                self.core.access.flags(),
+                texts.as_mut_ptr(),
+                values.as_ptr(),
+                values.len() as c_int,
+                Some(get_choice::<W>),
+                Some(set_choice::<W>),
+                None,
+                ptr::from_ref(self).cast_mut().cast()
+            ))
+        })
+    }
+}
+
+unsafe extern "C" fn get_choice<W: Word>(_: *const c_char, this: *mut c_void) -> c_int {
+    // SAFETY: the server gives back the pointer to a static.
+    unsafe { &*this.cast::<Choice<W>>() }.position() as c_int
+}
+
+unsafe extern "C" fn set_choice<W: Word>(
     _: *const c_char,
     value: c_int,
     this: *mut c_void,
     _: *mut *mut RedisModuleString,
 ) -> c_int {
-    // SAFETY: the server gives back our pointer, and has checked that the value is one of ours.
-    unsafe { setting(this) }.set(value.into());
+    // SAFETY: as above; the server has checked that the value is one of ours.
+    let setting = unsafe { &*this.cast::<Choice<W>>() };
+    setting.value.store(value.into(), Ordering::Relaxed);
+    setting.core.changed();
     raw::Status::Ok as c_int
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A setting whose values are texts to the server: it has no fractions.
+///
+/// The server asks for a string that stays ours, so the last one that was set is kept.
+struct Kept(AtomicPtr<RedisModuleString>);
 
-    fn names(setting: &Setting) -> Vec<&str> {
-        let Kind::Choice { names } = setting.kind else {
-            panic!("not a choice")
-        };
-        names.iter().map(|n| n.to_str().unwrap()).collect()
+impl Kept {
+    const fn new() -> Kept {
+        Kept(AtomicPtr::new(ptr::null_mut()))
     }
 
-    #[test]
-    fn choices_stand_in_the_order_of_what_they_choose() {
-        let compressions = Compression::ALL.map(Compression::name);
-        assert_eq!(names(&RDB_COMPRESSION), compressions);
-        let families = HashChoice::ALL.map(|choice| choice.family().name());
-        assert_eq!(names(&DEFAULT_HASH), families);
+    fn set(&self, text: &[u8]) {
+        // SAFETY: no context is needed to make and free a string; the one before was made here, and the
+        // server, on whose thread this runs, has copied it whenever it asked.
+        unsafe {
+            let start = text.as_ptr().cast();
+            let new = api!(RedisModule_CreateString(ptr::null_mut(), start, text.len()));
+            let old = self.0.swap(new, Ordering::Relaxed);
+            if !old.is_null() {
+                api!(RedisModule_FreeString(ptr::null_mut(), old));
+            }
+        }
     }
+
+    fn get(&self) -> *mut RedisModuleString {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The bytes of a string of the server's.
+///
+/// # Safety
+/// It lives as long as 'a.
+unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: by the caller; the server gives the true length.
+    unsafe {
+        let start = api!(RedisModule_StringPtrLen(string, &mut len));
+        std::slice::from_raw_parts(start.cast(), len)
+    }
+}
+
+/// Puts the reason of a refusal where the server looks for it.
+///
+/// # Safety
+/// `place` is what the server's call came with.
+unsafe fn refuse(place: *mut *mut RedisModuleString, error: &CommandError) -> c_int {
+    let text = error.text();
+    // SAFETY: by the caller; the server frees the string.
+    unsafe {
+        let start = text.as_ptr().cast();
+        *place = api!(RedisModule_CreateString(ptr::null_mut(), start, text.len()));
+    }
+    raw::Status::Err as c_int
+}
+
+/// A number in a range of fractions.
+pub struct Fraction {
+    core: Core,
+    min: f64,
+    max: f64,
+    /// Its bits.
+    value: AtomicU64,
+    kept: Kept,
+}
+
+impl Fraction {
+    /// With this value to start with.
+    pub const fn new(name: &'static CStr, range: RangeInclusive<f64>, default: f64) -> Fraction {
+        Fraction {
+            core: Core::new(name),
+            min: *range.start(),
+            max: *range.end(),
+            value: AtomicU64::new(default.to_bits()),
+            kept: Kept::new(),
+        }
+    }
+
+    core_builders!();
+
+    /// The value now.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.value.load(Ordering::Relaxed))
+    }
+
+    fn parse(&self, text: &[u8]) -> Result<(), CommandError> {
+        let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+        let value = number
+            .filter(|n| (self.min..=self.max).contains(n))
+            .ok_or_else(|| {
+                CommandError::invalid(format_args!(
+                    "{} must be {} to {}, got {}",
+                    self.core.text(),
+                    self.min,
+                    self.max,
+                    printable(text, 64)
+                ))
+            })?;
+        self.value.store(value.to_bits(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Any text.
+pub struct Text {
+    core: Core,
+    value: RwLock<String>,
+    kept: Kept,
+}
+
+impl Text {
+    /// Empty to start with.
+    pub const fn new(name: &'static CStr) -> Text {
+        Text {
+            core: Core::new(name),
+            value: RwLock::new(String::new()),
+            kept: Kept::new(),
+        }
+    }
+
+    core_builders!();
+
+    /// The value now.
+    pub fn get(&self) -> String {
+        self.value
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn parse(&self, text: &[u8]) -> Result<(), CommandError> {
+        let text = std::str::from_utf8(text).map_err(|_| {
+            CommandError::invalid(format_args!("{} must be UTF-8 text", self.core.text()))
+        })?;
+        text.clone_into(&mut self.value.write().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+
+/// What the server calls for settings that are texts to it.
+macro_rules! text_setting {
+    ($kind:ident) => {
+        impl Setting for $kind {
+            fn name(&self) -> &'static CStr {
+                self.core.name
+            }
+
+            fn read(&self, args: &mut Args) -> Result<(), CommandError> {
+                self.parse(args.next()?.bytes())
+            }
+
+            unsafe fn register(&'static self, ctx: *mut RedisModuleCtx) -> bool {
+                let Ok(default) = CString::new(self.get().to_string()) else {
+                    return false;
+                };
+                // SAFETY: as in `Number::register`.
+                is_ok(unsafe {
+                    api!(RedisModule_RegisterStringConfig(
+                        ctx,
+                        self.core.name.as_ptr(),
+                        default.as_ptr(),
+                        self.core.access.flags(),
+                        Some($kind::get_text),
+                        Some($kind::set_text),
+                        None,
+                        ptr::from_ref(self).cast_mut().cast()
+                    ))
+                })
+            }
+        }
+
+        impl $kind {
+            unsafe extern "C" fn get_text(
+                _: *const c_char,
+                this: *mut c_void,
+            ) -> *mut RedisModuleString {
+                // SAFETY: the server gives back the pointer to a static.
+                unsafe { &*this.cast::<$kind>() }.kept.get()
+            }
+
+            unsafe extern "C" fn set_text(
+                _: *const c_char,
+                value: *mut RedisModuleString,
+                this: *mut c_void,
+                error: *mut *mut RedisModuleString,
+            ) -> c_int {
+                // SAFETY: as above; the value lives as long as the call.
+                let (setting, text) = unsafe { (&*this.cast::<$kind>(), bytes(value)) };
+                match setting.parse(text) {
+                    Ok(()) => {
+                        setting.kept.set(text);
+                        setting.core.changed();
+                        raw::Status::Ok as c_int
+                    }
+                    // SAFETY: the place is the server's.
+                    Err(refusal) => unsafe { refuse(error, &refusal) },
+                }
+            }
+        }
+    };
+}
+
+text_setting!(Fraction);
+text_setting!(Text);
+
+/// Takes the module's arguments as new defaults, registers all settings, and lets the server set
+/// those that its configuration file names.
+///
+/// # Safety
+/// `ctx` is the context of the load function.
+pub(super) unsafe fn register(
+    ctx: *mut RedisModuleCtx,
+    mut args: Args,
+    settings: &[&'static dyn Setting],
+) -> Result<(), CommandError> {
+    let names: Vec<&str> = settings
+        .iter()
+        .map(|setting| setting.name().to_str().unwrap_or_default())
+        .collect();
+    let mut given = vec![false; settings.len()];
+    while let Some(word) = args.next_word() {
+        let found = names.iter().position(|name| word.is_word(name));
+        let found = found.ok_or_else(|| syntax::unknown_option(word, &names))?;
+        if std::mem::replace(&mut given[found], true) {
+            return Err(syntax::given_twice(names[found]));
+        }
+        settings[found]
+            .read(&mut args)
+            .map_err(|error| syntax::without_value(names[found], error))?;
+    }
+    for setting in settings {
+        // SAFETY: by the caller.
+        if !unsafe { setting.register(ctx) } {
+            return Err(CommandError::invalid("a setting could not be registered"));
+        }
+    }
+    // SAFETY: by the caller.
+    if is_ok(unsafe { api!(RedisModule_LoadConfigs(ctx)) }) {
+        return Ok(());
+    }
+    Err(CommandError::invalid(
+        "the configuration file has a value that is out of range",
+    ))
 }

@@ -1,22 +1,22 @@
 //! The dense form: m registers, and for a sketch that has only been added to, the running
 //! martingale estimate beside them.
 
-use super::Relocate;
+use super::allocation::Relocate;
 use super::estimate::{Estimate, Hip, Method, Occupancy};
 use super::kernels;
 use super::precision::Precision;
 use super::register::{self, HISTORY, Register};
 use super::token::{self, Token, TokenSet};
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Why a string of bytes is not the registers of a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidRegisters;
 
-/// What is known beside the registers.
+/// Where the registers came from, with what that allows to be known beside them.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Memory {
+pub enum Origin {
     /// Only ever added to. `unseen` is the probability that a new element changes the sketch, in
     /// units of 2^-64, kept up to date by every change: an integer, so that it is the same number
     /// whether it was carried along or computed afresh from the registers.
@@ -27,18 +27,18 @@ pub enum Memory {
         unseen: u64,
     },
     /// Merged, folded or imported; registers with history.
-    Merged(Likeliest),
+    Merged(CachedEstimate),
     /// Merged with or made from a classical HyperLogLog: both history bits of every register are
     /// 0 and mean "unknown".
-    Plain(Likeliest),
+    Plain(CachedEstimate),
 }
 
-impl Memory {
-    /// Registers, and nothing computed from them yet.
-    fn registers(history: bool) -> Memory {
+impl Origin {
+    /// Anywhere, and nothing computed from the registers yet.
+    fn merged(history: bool) -> Origin {
         match history {
-            true => Memory::Merged(Likeliest::default()),
-            false => Memory::Plain(Likeliest::default()),
+            true => Origin::Merged(CachedEstimate::default()),
+            false => Origin::Plain(CachedEstimate::default()),
         }
     }
 }
@@ -47,20 +47,19 @@ impl Memory {
 /// Whatever changes a register begins with a new one. What has been computed already makes no
 /// difference between two sketches.
 #[derive(Clone, Debug, Default)]
-pub struct Likeliest(OnceLock<(f64, f64)>);
+pub struct CachedEstimate(OnceLock<(f64, f64)>);
 
-impl PartialEq for Likeliest {
-    fn eq(&self, _: &Likeliest) -> bool {
+impl PartialEq for CachedEstimate {
+    fn eq(&self, _: &CachedEstimate) -> bool {
         true
     }
 }
 
-/// m registers and their memory.
+/// m registers, and where they came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dense {
-    registers: Vec<Register>,
-    precision: Precision,
-    memory: Memory,
+    registers: Box<[Register]>,
+    origin: Origin,
 }
 
 impl Dense {
@@ -68,11 +67,10 @@ impl Dense {
     /// their count. `tokens` must not be empty.
     pub fn from_tokens(tokens: &TokenSet, precision: Precision) -> Dense {
         let mut dense = Dense {
-            registers: tokens.registers(precision),
-            precision,
-            memory: Memory::registers(true),
+            registers: tokens.registers(precision).into_boxed_slice(),
+            origin: Origin::merged(true),
         };
-        let start = tokens.estimate();
+        let start = Estimate::from_tokens(tokens.len());
         let hip = Hip {
             value: start.value,
             variance: start.variance,
@@ -99,9 +97,8 @@ impl Dense {
             return Err(InvalidRegisters);
         }
         Ok(Dense {
-            registers,
-            precision,
-            memory: Memory::registers(history),
+            registers: registers.into_boxed_slice(),
+            origin: Origin::merged(history),
         })
     }
 
@@ -119,11 +116,11 @@ impl Dense {
     /// Continues a martingale estimate; whether it can belong to these registers.
     fn resume(&mut self, hip: Hip) -> bool {
         let histogram = kernels::histogram(&self.registers);
-        let occupancy = Occupancy::new(&histogram, self.precision, true);
+        let occupancy = Occupancy::new(&histogram, self.precision(), true);
         let used = self.registers.len() - histogram[0] as usize;
         match u64::try_from(occupancy.unseen()) {
             Ok(unseen @ 1..) if hip.is_possible() && hip.value >= used as f64 => {
-                self.memory = Memory::Added { hip, unseen };
+                self.origin = Origin::Added { hip, unseen };
                 true
             }
             _ => false,
@@ -132,17 +129,17 @@ impl Dense {
 
     /// From now on the registers alone are what is known.
     pub fn end_running_estimate(&mut self) {
-        if let Memory::Added { .. } = self.memory {
-            self.memory = Memory::registers(true);
+        if let Origin::Added { .. } = self.origin {
+            self.origin = Origin::merged(true);
         }
     }
 
     /// Whether no register has seen anything.
     pub fn is_empty(&self) -> bool {
-        match self.memory {
+        match self.origin {
             // It began with tokens.
-            Memory::Added { .. } => false,
-            Memory::Merged(_) | Memory::Plain(_) => self.registers.iter().all(|&r| r == 0),
+            Origin::Added { .. } => false,
+            Origin::Merged(_) | Origin::Plain(_) => self.registers.iter().all(|&r| r == 0),
         }
     }
 
@@ -153,47 +150,53 @@ impl Dense {
 
     /// p.
     pub fn precision(&self) -> Precision {
-        self.precision
+        Precision::of_registers(self.registers.len())
     }
 
-    /// What is known beside the registers.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
+    /// Where the registers came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Whether the two bits below the highest level mean something.
     pub fn history(&self) -> bool {
-        !matches!(self.memory, Memory::Plain(_))
+        !matches!(self.origin, Origin::Plain(_))
     }
 
     /// One more element's hash; whether the sketch changed. This is the hot path: most hashes change
-    /// nothing, and are told by a few instructions.
+    /// nothing, and are told by a few instructions, without asking whether the registers are shared.
     #[inline]
-    pub fn add_hash(&mut self, hash: u64) -> bool {
-        !register::recognize(&self.registers, hash) && self.update(hash)
+    pub(super) fn add_hash(this: &mut Arc<Dense>, hash: u64) -> bool {
+        !register::recognize(&this.registers, hash) && Dense::update_own(this, hash)
     }
 
     /// More elements' hashes, in this order. What changed the sketch goes to the end of `changes`.
-    pub fn add_hashes(&mut self, hashes: &[u64], changes: &mut Vec<Token>) {
-        let mut rest = hashes;
-        loop {
-            let known = kernels::first_unknown(&self.registers, rest);
-            let Some((&hash, others)) = rest[known..].split_first() else {
-                return;
-            };
-            if self.update(hash) {
+    pub(super) fn add_hashes(this: &mut Arc<Dense>, hashes: &[u64], changes: &mut Vec<Token>) {
+        let known = kernels::first_unknown(&this.registers, hashes);
+        if known == hashes.len() {
+            return;
+        }
+        let dense = Arc::make_mut(this);
+        let mut rest = &hashes[known..];
+        while let Some((&hash, others)) = rest.split_first() {
+            if dense.update(hash) {
                 changes.push(token::from_hash(hash));
             }
-            rest = others;
+            rest = &others[kernels::first_unknown(&dense.registers, others)..];
         }
     }
 
-    /// Puts a hash in that its register may not know; whether the sketch changed.
     #[inline(never)]
+    fn update_own(this: &mut Arc<Dense>, hash: u64) -> bool {
+        Arc::make_mut(this).update(hash)
+    }
+
+    /// Puts a hash in that its register may not know; whether the sketch changed.
     fn update(&mut self, hash: u64) -> bool {
-        let level = register::level(hash, self.precision);
+        let precision = self.precision();
+        let level = register::level(hash, precision);
         let history = self.history();
-        let r = &mut self.registers[register::index(hash, self.precision)];
+        let r = &mut self.registers[register::index(hash, precision)];
         let old = *r;
         let mut new = register::insert(old, level);
         if !history {
@@ -203,17 +206,17 @@ impl Dense {
             return false;
         }
         *r = new;
-        match &mut self.memory {
-            Memory::Added { hip, unseen } => {
+        match &mut self.origin {
+            Origin::Added { hip, unseen } => {
                 hip.changed(*unseen);
-                *unseen -= register::unseen_mass(old, self.precision, true)
-                    - register::unseen_mass(new, self.precision, true);
+                *unseen -= register::unseen_mass(old, precision, true)
+                    - register::unseen_mass(new, precision, true);
                 if *unseen == 0 {
-                    self.memory = Memory::registers(true);
+                    self.origin = Origin::merged(true);
                 }
             }
-            Memory::Merged(likeliest) | Memory::Plain(likeliest) => {
-                *likeliest = Likeliest::default()
+            Origin::Merged(estimate) | Origin::Plain(estimate) => {
+                *estimate = CachedEstimate::default()
             }
         }
         true
@@ -222,13 +225,14 @@ impl Dense {
     /// Merges tokens in; whether a register changed. A change ends the martingale estimate: tokens
     /// come sorted by hash, which is not the random order it relies on.
     pub fn merge_tokens(&mut self, tokens: &[Token]) -> bool {
-        let memory = self.memory.clone();
+        let origin = self.origin.clone();
         self.end_running_estimate();
         let changed = tokens.iter().fold(false, |changed, &t| {
-            self.add_hash(token::to_hash(t)) | changed
+            let hash = token::to_hash(t);
+            !register::recognize(&self.registers, hash) && self.update(hash) || changed
         });
         if !changed {
-            self.memory = memory;
+            self.origin = origin;
         }
         changed
     }
@@ -238,26 +242,26 @@ impl Dense {
     /// the martingale estimate stands. `next` are registers that will be wanted soon; see
     /// [`kernels::merge_into`].
     pub fn merge(&mut self, other: &Dense, next: &[Register]) -> bool {
-        let theirs = other.registers_at(self.precision);
+        let theirs = other.registers_at(self.precision());
         if other.history() && self.history() {
             let changed = kernels::merge_into(&mut self.registers, &theirs, next);
             if changed {
-                self.memory = Memory::registers(true);
+                self.origin = Origin::merged(true);
             }
             changed
         } else {
             let had_history = self.history();
-            self.memory = Memory::registers(false);
+            self.origin = Origin::merged(false);
             kernels::merge_plain_into(&mut self.registers, &theirs) | had_history
         }
     }
 
     /// The registers at this or a lower precision.
     pub fn registers_at(&self, precision: Precision) -> Cow<'_, [Register]> {
-        if precision == self.precision {
+        if precision == self.precision() {
             return Cow::Borrowed(&self.registers);
         }
-        let mut folded = register::fold(&self.registers, self.precision, precision);
+        let mut folded = register::fold(&self.registers, self.precision(), precision);
         if !self.history() {
             // Two unequal neighbours look like one register that remembers both; it does not.
             for r in &mut folded {
@@ -269,28 +273,27 @@ impl Dense {
 
     /// The same elements at a lower (or the same) precision.
     pub fn fold(&mut self, to: Precision) {
-        if to == self.precision {
+        if to == self.precision() {
             return;
         }
-        self.registers = self.registers_at(to).into_owned();
-        self.precision = to;
-        self.memory = Memory::registers(self.history());
+        self.registers = self.registers_at(to).into_owned().into_boxed_slice();
+        self.origin = Origin::merged(self.history());
     }
 
     fn occupancy(&self) -> Occupancy {
         Occupancy::new(
             &kernels::histogram(&self.registers),
-            self.precision,
+            self.precision(),
             self.history(),
         )
     }
 
     /// Distinct elements.
     pub fn estimate(&self) -> Estimate {
-        match &self.memory {
-            Memory::Added { hip, .. } => hip.estimate(),
-            Memory::Merged(likeliest) | Memory::Plain(likeliest) => {
-                let &(value, variance) = likeliest.0.get_or_init(|| {
+        match &self.origin {
+            Origin::Added { hip, .. } => hip.estimate(),
+            Origin::Merged(cached) | Origin::Plain(cached) => {
+                let &(value, variance) = cached.0.get_or_init(|| {
                     let estimate = self.occupancy().estimate();
                     (estimate.value, estimate.variance)
                 });
@@ -305,11 +308,12 @@ impl Dense {
 
     /// Bytes of this structure and its registers.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Dense>() + self.registers.capacity()
+        size_of::<Dense>() + self.registers.len()
     }
 
     /// Moves the register array.
     pub(super) fn relocate(&mut self, mover: &mut impl Relocate) {
-        self.registers = mover.array(std::mem::take(&mut self.registers));
+        let registers = std::mem::take(&mut self.registers).into_vec();
+        self.registers = mover.array(registers).into_boxed_slice();
     }
 }

@@ -42,6 +42,7 @@
 
 #![deny(unsafe_code)]
 
+mod allocation;
 pub mod dense;
 pub mod estimate;
 pub mod hash;
@@ -51,20 +52,27 @@ pub mod kernels;
 pub mod precision;
 pub mod register;
 pub mod token;
+mod union_cost;
 
+pub use allocation::Relocate;
 pub use dense::{Dense, InvalidRegisters};
 pub use estimate::{Estimate, Method};
 pub use hash::HashFamily;
 pub use precision::Precision;
 pub use token::{Token, TokenSet};
 
+use allocation::ARC_COUNTS;
 use hash::PackedFamily;
 use register::Register;
 use std::borrow::Cow;
 use std::fmt;
 use std::ptr;
+use std::sync::Arc;
 
 /// A set of elements, remembered just well enough to be counted.
+///
+/// A clone costs next to nothing: it shares the registers, or a long list of tokens, until one of the
+/// two is changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
     hash: PackedFamily,
@@ -75,7 +83,8 @@ pub struct Sketch {
 #[derive(Clone, Debug, PartialEq)]
 enum Body {
     Sparse(TokenSet),
-    Dense(Box<Dense>),
+    /// Shared by the clones of a sketch until one of them is changed.
+    Dense(Arc<Dense>),
 }
 
 /// Two sketches that do not describe subsets of one universe.
@@ -91,41 +100,20 @@ impl fmt::Display for HashMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ours, theirs) = (self.ours.name(), self.theirs.name());
         if ours == theirs {
-            return write!(
+            write!(
                 f,
-                "sketches made with different {ours} seeds cannot be combined, \
-                 build them with the same hll.hash-seed"
-            );
-        }
-        write!(
-            f,
-            "sketches of hash families {ours} and {theirs} cannot be combined, "
-        )?;
-        match [self.ours, self.theirs] {
-            [HashFamily::Xxh3 { .. }, HashFamily::Redis]
-            | [HashFamily::Redis, HashFamily::Xxh3 { .. }] => f.write_str(
-                "a sketch that goes with PF keys is created with HASH REDIS \
-                 and given its elements again",
-            ),
-            [HashFamily::Xxh3 { .. }, HashFamily::DataSketches]
-            | [HashFamily::DataSketches, HashFamily::Xxh3 { .. }] => f.write_str(
-                "a sketch that goes with Apache DataSketches is created with HASH DATASKETCHES \
-                 and given its elements again",
-            ),
-            _ => f.write_str("count the elements again in sketches of one family"),
+                "sketches made with different {ours} seeds cannot be combined"
+            )
+        } else {
+            write!(
+                f,
+                "sketches of hash families {ours} and {theirs} cannot be combined"
+            )
         }
     }
 }
 
 impl std::error::Error for HashMismatch {}
-
-/// Moves allocations to another place in memory; see [`Sketch::relocate`].
-pub trait Relocate {
-    /// The same array, elsewhere or not.
-    fn array<T: Copy>(&mut self, array: Vec<T>) -> Vec<T>;
-    /// The same structure, elsewhere or not.
-    fn structure<T>(&mut self, structure: Box<T>) -> Box<T>;
-}
 
 impl Sketch {
     /// The empty sketch.
@@ -144,7 +132,7 @@ impl Sketch {
             precision,
             body: Body::Sparse(tokens),
         };
-        sketch.settle();
+        sketch.turn_dense_if_full();
         sketch
     }
 
@@ -153,7 +141,7 @@ impl Sketch {
         Sketch {
             hash: hash.into(),
             precision: dense.precision(),
-            body: Body::Dense(Box::new(dense)),
+            body: Body::Dense(Arc::new(dense)),
         }
     }
 
@@ -168,7 +156,7 @@ impl Sketch {
     #[inline]
     pub fn add_hash(&mut self, hash: u64) -> bool {
         match &mut self.body {
-            Body::Dense(dense) => dense.add_hash(hash),
+            Body::Dense(dense) => Dense::add_hash(dense, hash),
             Body::Sparse(_) => self.add_token(token::from_hash(hash)),
         }
     }
@@ -186,7 +174,7 @@ impl Sketch {
             rest = others;
         }
         if let Body::Dense(dense) = &mut self.body {
-            dense.add_hashes(rest, changes);
+            Dense::add_hashes(dense, rest, changes);
         }
     }
 
@@ -205,20 +193,20 @@ impl Sketch {
         };
         let new = tokens.insert(token);
         if new && tokens.len() >= self.precision.max_tokens() {
-            self.settle();
+            self.turn_dense_if_full();
         }
         new
     }
 
-    /// Turns dense once there are m/4 tokens.
+    /// Full: there are m/4 tokens.
     #[cold]
     #[inline(never)]
-    fn settle(&mut self) {
+    fn turn_dense_if_full(&mut self) {
         if let Body::Sparse(tokens) = &self.body
             && tokens.len() >= self.precision.max_tokens()
         {
             let dense = Dense::from_tokens(tokens, self.precision);
-            self.body = Body::Dense(Box::new(dense));
+            self.body = Body::Dense(Arc::new(dense));
         }
     }
 
@@ -265,17 +253,19 @@ impl Sketch {
     fn absorb(&mut self, other: &Sketch, next: &[Register]) -> bool {
         let changed = match (&mut self.body, &other.body) {
             (Body::Sparse(ours), Body::Sparse(theirs)) => ours.union_with(theirs),
-            (Body::Dense(ours), Body::Sparse(theirs)) => ours.merge_tokens(theirs.as_slice()),
-            (Body::Dense(ours), Body::Dense(theirs)) => ours.merge(theirs, next),
+            (Body::Dense(ours), Body::Sparse(theirs)) => {
+                Arc::make_mut(ours).merge_tokens(theirs.as_slice())
+            }
+            (Body::Dense(ours), Body::Dense(theirs)) => Arc::make_mut(ours).merge(theirs, next),
             (Body::Sparse(ours), Body::Dense(theirs)) => {
                 let mut dense = (**theirs).clone();
                 dense.fold(self.precision);
                 dense.merge_tokens(ours.as_slice());
-                self.body = Body::Dense(Box::new(dense));
+                self.body = Body::Dense(Arc::new(dense));
                 true
             }
         };
-        self.settle();
+        self.turn_dense_if_full();
         changed
     }
 
@@ -285,8 +275,8 @@ impl Sketch {
         if to < self.precision {
             self.precision = to;
             match &mut self.body {
-                Body::Sparse(_) => self.settle(),
-                Body::Dense(dense) => dense.fold(to),
+                Body::Sparse(_) => self.turn_dense_if_full(),
+                Body::Dense(dense) => Arc::make_mut(dense).fold(to),
             }
         }
     }
@@ -334,7 +324,7 @@ impl Sketch {
             ..
         }) = &mut union
         {
-            dense.end_running_estimate();
+            Arc::make_mut(dense).end_running_estimate();
         }
         Ok(Some(union))
     }
@@ -342,7 +332,7 @@ impl Sketch {
     /// How many distinct elements it has met.
     pub fn estimate(&self) -> Estimate {
         match &self.body {
-            Body::Sparse(tokens) => tokens.estimate(),
+            Body::Sparse(tokens) => Estimate::from_tokens(tokens.len()),
             Body::Dense(dense) => dense.estimate(),
         }
     }
@@ -399,32 +389,32 @@ impl Sketch {
         self.hash.get()
     }
 
-    /// Bytes it occupies, growing room included.
+    /// Bytes it occupies, growing room included. What clones share counts in each of them: the first
+    /// change of any makes it a copy of its own.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Sketch>()
             + match &self.body {
                 Body::Sparse(tokens) => tokens.memory_bytes(),
-                Body::Dense(dense) => dense.memory_bytes(),
+                Body::Dense(dense) => ARC_COUNTS + dense.memory_bytes(),
             }
     }
 
     /// Bytes a sketch of this precision occupies once it is dense: the most it ever will.
     pub fn memory_limit(precision: Precision) -> usize {
-        size_of::<Sketch>() + size_of::<Dense>() + precision.registers()
+        size_of::<Sketch>() + ARC_COUNTS + size_of::<Dense>() + precision.registers()
     }
 
-    /// Hands every allocation of the sketch to `mover` and takes back what that returns: for
-    /// allocators that want to close gaps.
+    /// Hands the tokens or registers of the sketch to `mover` and takes back what that returns: for
+    /// allocators that want to close gaps. What a clone shares stays where it is.
     pub fn relocate(&mut self, mover: &mut impl Relocate) {
-        let body = std::mem::replace(&mut self.body, Body::Sparse(TokenSet::default()));
-        self.body = match body {
-            Body::Sparse(tokens) => Body::Sparse(tokens.relocated(mover)),
+        match &mut self.body {
+            Body::Sparse(tokens) => tokens.relocate(mover),
             Body::Dense(dense) => {
-                let mut dense = mover.structure(dense);
-                dense.relocate(mover);
-                Body::Dense(dense)
+                if let Some(dense) = Arc::get_mut(dense) {
+                    dense.relocate(mover);
+                }
             }
-        };
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The binary logarithm `p` of the number of registers, 4 to 18.
 ///
-/// Below 4 the estimators' asymptotics stop meaning anything; 18 is a quarter of a mebibyte per key
+/// Below 4 the estimators' asymptotics stop meaning anything; 18 is a quarter of a mebibyte
 /// with an error of 0.15 %, beyond which a sketch stops being small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Precision(u8);
@@ -14,7 +14,8 @@ impl Precision {
     pub const MIN: Precision = Precision(4);
     /// The finest precision: 262,144 registers.
     pub const MAX: Precision = Precision(18);
-    /// 8,192 registers: a smaller error than Redis' own HyperLogLog in 60 % of its memory.
+    /// 8,192 registers: a smaller error than 16,384 classical registers of six bits have, in two thirds of
+    /// their memory.
     pub const DEFAULT: Precision = Precision(13);
 
     /// `None` outside 4..=18.
@@ -32,6 +33,15 @@ impl Precision {
         (Self::MIN.0..=Self::MAX.0)
             .map(Precision)
             .find(|p| p.merged_error() <= error)
+    }
+
+    /// The precision of this many registers. Panics where it is not 2^p for a precision p.
+    pub(super) const fn of_registers(registers: usize) -> Precision {
+        assert!(registers.is_power_of_two());
+        match Precision::new(registers.ilog2() as u8) {
+            Some(precision) => precision,
+            None => panic!("no precision has this many registers"),
+        }
     }
 
     /// `p` itself.
@@ -52,14 +62,20 @@ impl Precision {
 
     /// Relative standard error of the maximum-likelihood estimate (merged sketches), asymptotically.
     pub fn merged_error(self) -> f64 {
-        0.7609 / (self.registers() as f64).sqrt()
+        MERGED_ERROR / (self.registers() as f64).sqrt()
     }
+
+    /// That of the finest one, which has 512 * 512 registers.
+    pub const LEAST_ERROR: f64 = MERGED_ERROR / 512.0;
 
     /// Relative standard error of the martingale estimate (sketches only ever added to), asymptotically.
     pub fn added_error(self) -> f64 {
         0.658 / (self.registers() as f64).sqrt()
     }
 }
+
+/// Times the square root of m; see sketch/estimate.rs.
+const MERGED_ERROR: f64 = 0.7609;
 
 impl Default for Precision {
     fn default() -> Self {
@@ -76,6 +92,11 @@ impl fmt::Display for Precision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_finest_precision_has_the_least_error() {
+        assert_eq!(Precision::LEAST_ERROR, Precision::MAX.merged_error());
+    }
 
     #[test]
     fn limits_are_4_and_18() {

@@ -4,7 +4,7 @@
 //! The statistical test draws a new seed at every run and prints it when it fails;
 //! `HLL_TEST_SEED=<seed>` repeats it. Its rate of false alarms is stated beside it.
 
-use super::dense::Memory;
+use super::dense::Origin;
 use super::estimate::Occupancy;
 use super::register::{HISTORY, Register};
 use super::token::Token;
@@ -189,15 +189,18 @@ mod vectors {
         Occupancy::new(&kernels::histogram(registers), p, true)
     }
 
-    /// By direct insertion, by replay of all tokens at once, and by adding one element after the
-    /// other through both forms.
     /// What is kept beside the registers fits a class of the allocators, and no documented figure of memory
     /// has to change without notice.
     #[test]
     fn the_structures_are_as_small_as_they_were() {
-        assert_eq!((size_of::<Sketch>(), size_of::<Dense>()), (40, 64));
+        assert_eq!(
+            (size_of::<Sketch>(), ARC_COUNTS + size_of::<Dense>()),
+            (40, 64)
+        );
     }
 
+    /// By direct insertion, by replay of all tokens at once, and by adding one element after the
+    /// other through both forms.
     #[test]
     fn registers_are_those_of_an_independent_implementation() {
         let all = users(0..200_000);
@@ -294,11 +297,11 @@ mod promises {
     struct Recipe {
         p: Precision,
         hashes: Vec<u64>,
-        origin: Origin,
+        source: Source,
     }
 
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Origin {
+    enum Source {
         Added,
         Imported,
         ImportedPlain,
@@ -307,24 +310,24 @@ mod promises {
     impl Recipe {
         fn sketch(&self) -> Sketch {
             let registers = direct(self.p, &self.hashes);
-            match self.origin {
-                Origin::Added => added(self.p, &self.hashes),
-                Origin::Imported => imported(self.p, registers, true),
-                Origin::ImportedPlain => imported(self.p, without_history(&registers), false),
+            match self.source {
+                Source::Added => added(self.p, &self.hashes),
+                Source::Imported => imported(self.p, registers, true),
+                Source::ImportedPlain => imported(self.p, without_history(&registers), false),
             }
         }
     }
 
     fn recipe() -> impl Strategy<Value = Recipe> {
-        let origin = prop_oneof![
-            6 => Just(Origin::Added),
-            1 => Just(Origin::Imported),
-            1 => Just(Origin::ImportedPlain),
+        let source = prop_oneof![
+            6 => Just(Source::Added),
+            1 => Just(Source::Imported),
+            1 => Just(Source::ImportedPlain),
         ];
-        (any_precision(), hashes(), origin).prop_map(|(p, hashes, origin)| Recipe {
+        (any_precision(), hashes(), source).prop_map(|(p, hashes, source)| Recipe {
             p,
             hashes,
-            origin,
+            source,
         })
     }
 
@@ -344,7 +347,7 @@ mod promises {
     /// parts are and if together they are few; without history if one part is.
     fn union_by_definition(recipes: &[Recipe], p: Precision) -> Content {
         let all: Vec<u64> = recipes.iter().flat_map(|r| r.hashes.clone()).collect();
-        let history = recipes.iter().all(|r| r.origin != Origin::ImportedPlain);
+        let history = recipes.iter().all(|r| r.source != Source::ImportedPlain);
         let tokens = tokens(&all);
         let sparse =
             recipes.iter().all(|r| r.sketch().is_sparse()) && tokens.len() < p.max_tokens();
@@ -373,9 +376,9 @@ mod promises {
             assert_eq!(estimate.value, tokens.len() as f64);
         }
         if let Some(dense) = sketch.dense() {
-            if let Memory::Added {
+            if let Origin::Added {
                 unseen: carried, ..
-            } = dense.memory()
+            } = dense.origin()
             {
                 assert_eq!(u128::from(*carried), unseen(dense));
             }
@@ -568,19 +571,71 @@ mod promises {
 
         #[test]
         fn relocation_changes_no_content(recipe in recipe()) {
-            struct Elsewhere;
-            impl Relocate for Elsewhere {
-                fn array<T: Copy>(&mut self, array: Vec<T>) -> Vec<T> {
-                    array.as_slice().to_vec()
-                }
-                fn structure<T>(&mut self, structure: Box<T>) -> Box<T> {
-                    Box::new(*structure)
-                }
-            }
             let mut sketch = recipe.sketch();
-            let before = sketch.clone();
-            sketch.relocate(&mut Elsewhere);
-            prop_assert_eq!(sketch, before);
+            sketch.relocate(&mut Elsewhere(0));
+            prop_assert_eq!(sketch, recipe.sketch());
+        }
+
+        /// Whatever is done to a sketch, its clones stay what they were.
+        #[test]
+        fn a_clone_is_a_sketch_of_its_own(recipe in recipe(), other in recipe(), more in hashes()) {
+            let original = recipe.sketch();
+            let (mut added, mut batch, mut merged, mut folded) =
+                (original.clone(), original.clone(), original.clone(), original.clone());
+            for &h in &more {
+                added.add_hash(h);
+            }
+            batch.add_hashes(&more, &mut Vec::new());
+            merged.merge(&other.sketch()).unwrap();
+            folded.fold(Precision::MIN);
+            prop_assert_eq!(&original, &recipe.sketch());
+            prop_assert_eq!(&added, &batch);
+            let mut all = recipe;
+            all.hashes.extend(more);
+            prop_assert_eq!(content(&added), content(&all.sketch()));
+        }
+    }
+
+    /// Gives every array a new place, and counts them.
+    struct Elsewhere(usize);
+
+    impl Relocate for Elsewhere {
+        fn array<T: Copy>(&mut self, array: Vec<T>) -> Vec<T> {
+            self.0 += 1;
+            array.as_slice().to_vec()
+        }
+    }
+
+    /// At most 4 kB of a sketch are copied with it; the rest has one place until one of the two changes.
+    #[test]
+    fn clones_of_large_sketches_share_them() {
+        let hashes: Vec<u64> = (1..=70_000u64)
+            .map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .collect();
+        let few = added(Precision::MAX, &hashes[..1_024]);
+        let many = added(Precision::MAX, &hashes[..65_000]);
+        let dense = added(Precision::MAX, &hashes);
+        assert!(many.is_sparse() && !dense.is_sparse());
+        let place = |sketch: &Sketch| match &sketch.body {
+            Body::Sparse(tokens) => tokens.as_slice().as_ptr().addr(),
+            Body::Dense(dense) => dense.registers().as_ptr().addr(),
+        };
+        assert_ne!(place(&few), place(&few.clone()));
+        for mut sketch in [many, dense] {
+            let mut clone = sketch.clone();
+            assert_eq!(place(&sketch), place(&clone));
+            // What others refer to stays where it is.
+            let mut mover = Elsewhere(0);
+            sketch.relocate(&mut mover);
+            assert_eq!(mover.0, 0);
+            // An element that is known already is no change.
+            assert!(!clone.add_hash(hashes[0]));
+            assert_eq!(place(&sketch), place(&clone));
+            assert!(clone.add_hash(0));
+            assert_ne!(place(&sketch), place(&clone));
+            assert_ne!(sketch, clone);
+            sketch.relocate(&mut mover);
+            assert_eq!(mover.0, 1);
         }
     }
 

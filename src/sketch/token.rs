@@ -17,10 +17,10 @@
 //! 2^-26 / 3, so c distinct tokens stand for about c + c²/(6·2^26) elements. Unions, intersections
 //! and differences of sketches in this form are plain set algebra.
 
-use super::Relocate;
-use super::estimate::Estimate;
+use super::allocation::{ARC_COUNTS, Relocate, allocation_class};
 use super::precision::Precision;
 use super::register::{self, Register};
+use std::sync::Arc;
 
 /// Index bits in a token.
 pub const INDEX_BITS: u32 = 26;
@@ -56,134 +56,164 @@ pub fn is_valid(token: Token) -> bool {
 /// Distinct tokens in ascending order.
 ///
 /// One sorted array: the smallest form that is still read in place, merged by walking, and saved
-/// as it lies. At its largest (m/4 tokens) an insertion moves a few kilobytes, less than what a
-/// server spends on receiving the command.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenSet(Vec<Token>);
+/// as it lies. At its largest (m/4 tokens) an insertion moves a few kilobytes. A long array is shared by
+/// the clones of its set until one of them is changed.
+#[derive(Clone, Debug)]
+pub struct TokenSet(Array);
+
+#[derive(Clone, Debug)]
+enum Array {
+    Own(Vec<Token>),
+    Shared(Arc<Vec<Token>>),
+}
+
+/// The most tokens that every clone copies. What makes an array shareable takes 40 bytes, and up to here
+/// a copy takes less than a microsecond.
+const MAX_COPIED: usize = 1_024;
 
 impl TokenSet {
+    /// Of tokens that ascend strictly.
+    fn new(tokens: Vec<Token>) -> TokenSet {
+        TokenSet(if tokens.len() > MAX_COPIED {
+            Array::Shared(Arc::new(tokens))
+        } else {
+            Array::Own(tokens)
+        })
+    }
+
     /// From tokens in any order, repeated or not.
     pub fn from_unsorted(mut tokens: Vec<Token>) -> TokenSet {
         tokens.sort_unstable();
         tokens.dedup();
         tokens.shrink_to_fit();
-        TokenSet(tokens)
+        TokenSet::new(tokens)
     }
 
     /// From tokens that already ascend strictly; `None` if they do not.
     pub fn from_ascending(tokens: Vec<Token>) -> Option<TokenSet> {
         tokens
             .is_sorted_by(|a, b| a < b)
-            .then_some(TokenSet(tokens))
+            .then(|| TokenSet::new(tokens))
+    }
+
+    fn array(&self) -> &Vec<Token> {
+        match &self.0 {
+            Array::Own(tokens) => tokens,
+            Array::Shared(tokens) => tokens,
+        }
     }
 
     /// The tokens, ascending.
     pub fn as_slice(&self) -> &[Token] {
-        &self.0
+        self.array()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.array().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.array().is_empty()
     }
 
     /// Puts a token in; whether it was new.
     pub fn insert(&mut self, token: Token) -> bool {
-        match self.0.binary_search(&token) {
-            Ok(_) => false,
-            Err(place) => {
-                if self.0.len() == self.0.capacity() {
-                    let wanted = allocation_class((self.0.len() + 1) * size_of::<Token>());
-                    self.0
-                        .reserve_exact(wanted / size_of::<Token>() - self.0.len());
+        match &mut self.0 {
+            Array::Own(tokens) => {
+                let Err(place) = tokens.binary_search(&token) else {
+                    return false;
+                };
+                insert_at(tokens, place, token);
+                if tokens.len() > MAX_COPIED {
+                    *self = TokenSet::new(std::mem::take(tokens));
                 }
-                self.0.insert(place, token);
-                true
+            }
+            Array::Shared(tokens) => {
+                let Err(place) = tokens.binary_search(&token) else {
+                    return false;
+                };
+                insert_at(Arc::make_mut(tokens), place, token);
             }
         }
+        true
     }
 
     /// Puts all tokens of another set in; whether any was new.
     pub fn union_with(&mut self, other: &TokenSet) -> bool {
-        let news = other.0.iter().filter(|t| self.0.binary_search(t).is_err());
+        let (ours, theirs) = (self.as_slice(), other.as_slice());
+        let news = theirs.iter().filter(|t| ours.binary_search(t).is_err());
         let news: Vec<Token> = news.copied().collect();
         if news.is_empty() {
             return false;
         }
-        let bytes = allocation_class((self.0.len() + news.len()) * size_of::<Token>());
+        let bytes = allocation_class((ours.len() + news.len()) * size_of::<Token>());
         let mut merged = Vec::with_capacity(bytes / size_of::<Token>());
-        let (mut ours, mut theirs) = (self.0.iter().peekable(), news.iter().peekable());
+        let (mut ours, mut theirs) = (ours.iter().peekable(), news.iter().peekable());
         while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
             merged.extend(if a < b { ours.next() } else { theirs.next() });
         }
         merged.extend(ours);
         merged.extend(theirs);
-        self.0 = merged;
+        *self = TokenSet::new(merged);
         true
     }
 
-    /// Bytes the array occupies, growing room included.
+    /// Bytes the array occupies, growing room included. One that is shared counts in every set: the
+    /// first change of any makes it a copy of its own.
     pub fn memory_bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Token>()
+        let sharing = match &self.0 {
+            Array::Own(_) => 0,
+            Array::Shared(_) => ARC_COUNTS + size_of::<Vec<Token>>(),
+        };
+        sharing + self.array().capacity() * size_of::<Token>()
     }
 
     /// The registers that the tokens' elements make.
     pub fn registers(&self, precision: Precision) -> Vec<Register> {
-        let hashes = self.0.iter().map(|&token| to_hash(token));
+        let hashes = self.array().iter().map(|&token| to_hash(token));
         register::from_hashes(hashes, precision)
     }
 
-    /// How many elements these tokens stand for.
-    pub fn estimate(&self) -> Estimate {
-        Estimate::from_tokens(self.len())
-    }
-
-    /// The same set with its array moved.
-    pub(super) fn relocated(self, mover: &mut impl Relocate) -> TokenSet {
-        TokenSet(mover.array(self.0))
+    /// Moves the array, unless others share it.
+    pub(super) fn relocate(&mut self, mover: &mut impl Relocate) {
+        let tokens = match &mut self.0 {
+            Array::Own(tokens) => Some(tokens),
+            Array::Shared(tokens) => Arc::get_mut(tokens),
+        };
+        if let Some(tokens) = tokens {
+            *tokens = mover.array(std::mem::take(tokens));
+        }
     }
 }
 
-/// The least size of a general-purpose allocator's class that holds `bytes`: multiples of 16 up to
-/// 128, then four steps per doubling. What lies between two classes would be lost; this way it is
-/// room to grow.
-fn allocation_class(bytes: usize) -> usize {
-    let step = if bytes <= 128 {
-        16
-    } else {
-        bytes.next_power_of_two() / 8
-    };
-    bytes.next_multiple_of(step)
+impl Default for TokenSet {
+    fn default() -> TokenSet {
+        TokenSet(Array::Own(Vec::new()))
+    }
+}
+
+impl PartialEq for TokenSet {
+    fn eq(&self, other: &TokenSet) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for TokenSet {}
+
+fn insert_at(tokens: &mut Vec<Token>, place: usize, token: Token) {
+    if tokens.len() == tokens.capacity() {
+        let wanted = allocation_class((tokens.len() + 1) * size_of::<Token>());
+        tokens.reserve_exact(wanted / size_of::<Token>() - tokens.len());
+    }
+    tokens.insert(place, token);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn classes_follow_the_allocators_steps() {
-        for (bytes, class) in [
-            (1, 16),
-            (16, 16),
-            (17, 32),
-            (128, 128),
-            (129, 160),
-            (161, 192),
-            (256, 256),
-            (257, 320),
-            (1000, 1024),
-            (1025, 1280),
-            (8192, 8192),
-        ] {
-            assert_eq!(allocation_class(bytes), class, "{bytes}");
-        }
-    }
 
     proptest! {
         #[test]

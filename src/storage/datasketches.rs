@@ -91,8 +91,7 @@ impl fmt::Display for InvalidHll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "payload is not an HLL sketch of Apache DataSketches ({}), \
-             give the bytes its library wrote unchanged",
+            "payload is not an HLL sketch of Apache DataSketches ({})",
             self.0
         )
     }

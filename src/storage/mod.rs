@@ -1,13 +1,12 @@
-//! Sketches as bytes: in the server's database file, in its append-only file, on the way to a
-//! replica, in the hands of a client, and as other programs write and read them.
+//! Sketches as bytes: stored, sent, in other hands, and as other programs write and read them.
 //!
-//! Every reader here is total: any bytes whatever give a sketch or an error, and nothing is
-//! allocated on the word of a length that has not been checked against the bytes at hand.
+//! Everything of our own stands in a [`frame`], which says what it is and finds damage. Every reader
+//! here is total: any bytes whatever give a value or an error, and nothing is allocated on the word
+//! of a length that has not been checked against the bytes at hand.
 
 mod bits;
 pub mod datasketches;
-#[cfg(test)]
-mod fuzz;
+pub mod frame;
 pub mod native;
 pub mod redis;
 mod registers;
@@ -15,7 +14,8 @@ pub mod replay;
 pub mod text;
 mod tokens;
 
-pub use native::{DecodeError, decode, encode};
+pub use frame::FrameError;
+pub use native::{decode, encode};
 pub use registers::Compression;
 
 use crate::sketch::{HashFamily, Precision, Sketch};
@@ -34,7 +34,37 @@ pub enum Format {
     DataSketches,
 }
 
-/// Why a payload is refused.
+/// Why bytes of our own are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// They are not a frame, or not the one that is wanted.
+    Frame(FrameError),
+    /// The frame is whole and its body makes no sense; the text says which part.
+    Invalid(&'static str),
+}
+
+impl From<FrameError> for DecodeError {
+    fn from(error: FrameError) -> DecodeError {
+        DecodeError::Frame(error)
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // What never was a frame has no right checksum either.
+            DecodeError::Frame(FrameError::Damaged) => {
+                f.write_str("payload is damaged or not a sketch")
+            }
+            DecodeError::Frame(error) => error.fmt(f),
+            DecodeError::Invalid(part) => write!(f, "payload has an impossible {part}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Why a payload of a format is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// See [`native`].
@@ -115,16 +145,13 @@ impl fmt::Display for WriteError {
         match self {
             WriteError::Hash { needed, found } => write!(
                 f,
-                "this format needs a sketch of hash family {} and this one is of {}, \
-                 create it with HASH {} and add its elements again",
+                "this format needs a sketch of hash family {} and this one is of {}",
                 needed.name(),
-                found.name(),
-                needed.name().to_uppercase()
+                found.name()
             ),
             WriteError::Precision { least, found } => write!(
                 f,
-                "this format needs precision {least} or more and the sketch has {found}, \
-                 create it with PRECISION {least} and add its elements again"
+                "this format needs precision {least} or more and the sketch has {found}"
             ),
         }
     }

@@ -1,37 +1,44 @@
-//! The native format, version 1: what RDB files, replicas, DUMP payloads and HLL.EXPORT carry.
+//! A sketch as bytes, whole: registers or tokens, and all that is known beside them.
+//!
+//! The body of a [`frame`] of the kind `Sketch`:
 //!
 //! ```text
-//!   +---------------------------+---------------------+--------------------+
-//!   | header (serde, bincode)   | body                | checksum, 4 bytes  |
-//!   +---------------------------+---------------------+--------------------+
+//!   +-----------------+-----------------------+----------------------------------+-----------------+
+//!   | precision, 1    | hash family           | form                             | tokens or       |
+//!   |                 |   0  seed, 1 to 9     |   0  tokens: count, rice         | registers,      |
+//!   |                 |   1  redis            |   1  registers: coding, origin,  | to the end      |
+//!   |                 |   2  datasketches     |      estimate if only added to   |                 |
+//!   +-----------------+-----------------------+----------------------------------+-----------------+
+//!    <---------------- header: bincode, standard configuration ------------------>
 //! ```
 //!
-//! The header says how the sketch was made and how the body is to be read; the body is the tokens
-//! ([`super::tokens`]) or the registers ([`super::registers`]); the checksum is the low half of
-//! XXH3-64 over both. docs/format.md draws every byte, so that the format outlives the crates that
+//! The header says how the sketch was made and how the rest is to be read: [`super::tokens`] or
+//! [`super::registers`]. docs/format.md draws every byte, so that the format outlives the crates that
 //! write it here.
+//!
+//! The sketch of the one element `a`, at the default precision:
+//!
+//! ```text
+//!   01 01 0a   0d   00 00   00 01 18   fb 70 b2 04   ec 05 02 97
+//!   frame      p    xxh3,   1 token,   the token     checksum
+//!              13   seed 0  rice 24
+//! ```
 
+use super::DecodeError;
+use super::frame::{self, Frame, Kind};
 use super::registers::{self, Coding, Compression};
 use super::tokens;
-use crate::sketch::dense::Memory;
+use crate::sketch::dense::Origin;
 use crate::sketch::estimate::Hip;
-use crate::sketch::{Dense, HashFamily, Precision, Sketch};
+use crate::sketch::{Dense, HashFamily, Precision, Sketch, TokenSet};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use xxhash_rust::xxh3::xxh3_64;
-
-/// The version this code writes, and the first byte of everything it writes.
-pub const VERSION: u8 = 1;
-
-pub(super) const CHECKSUM_BYTES: usize = 4;
 
 /// The order of fields and variants is the format.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    version: u8,
     precision: u8,
     hash: Hash,
-    body: Body,
+    form: Form,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,14 +49,20 @@ enum Hash {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Body {
-    Tokens { count: u32, rice: u8 },
-    Registers { coding: Coding, kept: Kept },
+enum Form {
+    Tokens {
+        count: u32,
+        rice: u8,
+    },
+    Registers {
+        coding: Coding,
+        origin: StoredOrigin,
+    },
 }
 
-/// What is known beside the registers; see [`Memory`].
+/// Where the registers came from: what is stored of a [`Origin`].
 #[derive(Serialize, Deserialize)]
-enum Kept {
+enum StoredOrigin {
     Added { value: f64, variance: f64 },
     Merged,
     Plain,
@@ -60,111 +73,60 @@ fn bincode_config() -> impl bincode::config::Config {
     bincode::config::standard()
 }
 
-/// Why bytes are not a sketch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DecodeError {
-    /// Written by a later version of this program.
-    Version(u8),
-    /// The checksum does not match: cut off, altered, or never a sketch.
-    Checksum,
-    /// The checksum matches and the content makes no sense; the text says which part.
-    Invalid(&'static str),
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DecodeError::Version(found) => write!(
-                f,
-                "payload is of format version {found}, this module reads version {VERSION}"
-            ),
-            DecodeError::Checksum => write!(
-                f,
-                "payload is damaged or not a sketch, give the bytes of HLL.EXPORT unchanged"
-            ),
-            DecodeError::Invalid(part) => write!(
-                f,
-                "payload has an impossible {part}, give the bytes of HLL.EXPORT unchanged"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 /// The bytes of a sketch. The same sketch and compression always give the same bytes.
 pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
-    let (body, bytes) = match (sketch.tokens(), sketch.dense()) {
-        (Some(set), _) => {
-            let rice = tokens::rice_parameter(set.as_slice());
-            let count = set.len() as u32;
-            (
-                Body::Tokens { count, rice },
-                tokens::encode(set.as_slice(), rice),
-            )
-        }
-        (None, Some(dense)) => {
+    let (form, bytes) = match sketch.dense() {
+        Some(dense) => {
             let (coding, bytes) = registers::encode(dense.registers(), compression);
-            let kept = match dense.memory() {
-                Memory::Added { hip, .. } => Kept::Added {
+            let origin = match dense.origin() {
+                Origin::Added { hip, .. } => StoredOrigin::Added {
                     value: hip.value,
                     variance: hip.variance,
                 },
-                Memory::Merged(_) => Kept::Merged,
-                Memory::Plain(_) => Kept::Plain,
+                Origin::Merged(_) => StoredOrigin::Merged,
+                Origin::Plain(_) => StoredOrigin::Plain,
             };
-            (Body::Registers { coding, kept }, bytes)
+            (Form::Registers { coding, origin }, bytes)
         }
-        (None, None) => unreachable!("a sketch is sparse or dense"),
+        None => {
+            let tokens = sketch.tokens().map_or(&[][..], TokenSet::as_slice);
+            let rice = tokens::rice_parameter(tokens);
+            let count = tokens.len() as u32;
+            (Form::Tokens { count, rice }, tokens::encode(tokens, rice))
+        }
     };
     let header = Header {
-        version: VERSION,
         precision: sketch.precision().bits() as u8,
         hash: match sketch.hash_family() {
             HashFamily::Xxh3 { seed } => Hash::Xxh3 { seed },
             HashFamily::Redis => Hash::Redis,
             HashFamily::DataSketches => Hash::DataSketches,
         },
-        body,
+        form,
     };
-    let mut payload = bincode::serde::encode_to_vec(header, bincode_config())
+    let header = bincode::serde::encode_to_vec(header, bincode_config())
         .expect("a header of scalars always encodes");
-    payload.reserve_exact(bytes.len() + CHECKSUM_BYTES);
-    payload.extend(bytes);
-    let checksum = checksum(&payload);
-    payload.extend(checksum);
-    payload
+    frame::encode(Kind::Sketch, &[&header, &bytes])
 }
 
-pub(super) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    (xxh3_64(bytes) as u32).to_le_bytes()
-}
-
-/// The sketch these bytes are of.
+/// The sketch that these bytes are of.
 pub fn decode(payload: &[u8]) -> Result<Sketch, DecodeError> {
-    let (content, sum) = payload
-        .split_last_chunk::<CHECKSUM_BYTES>()
-        .ok_or(DecodeError::Checksum)?;
-    if checksum(content) != *sum {
-        return Err(DecodeError::Checksum);
-    }
-    match content.first() {
-        Some(&VERSION) => {}
-        Some(&other) => return Err(DecodeError::Version(other)),
-        None => return Err(DecodeError::Invalid("header")),
-    }
-    let (header, read): (Header, usize) =
-        bincode::serde::decode_from_slice(content, bincode_config())
-            .map_err(|_| DecodeError::Invalid("header"))?;
-    let bytes = &content[read..];
+    decode_body(Frame::only(payload)?.body_of(Kind::Sketch)?)
+}
+
+/// The sketch in a frame of its kind.
+pub(super) fn decode_body(body: &[u8]) -> Result<Sketch, DecodeError> {
+    let (header, read): (Header, usize) = bincode::serde::decode_from_slice(body, bincode_config())
+        .map_err(|_| DecodeError::Invalid("header"))?;
+    let bytes = &body[read..];
     let precision = Precision::new(header.precision).ok_or(DecodeError::Invalid("precision"))?;
     let hash = match header.hash {
         Hash::Xxh3 { seed } => HashFamily::Xxh3 { seed },
         Hash::Redis => HashFamily::Redis,
         Hash::DataSketches => HashFamily::DataSketches,
     };
-    match header.body {
-        Body::Tokens { count, rice } => {
+    match header.form {
+        Form::Tokens { count, rice } => {
             let count = count as usize;
             if count >= precision.max_tokens() {
                 return Err(DecodeError::Invalid("number of tokens"));
@@ -173,16 +135,16 @@ pub fn decode(payload: &[u8]) -> Result<Sketch, DecodeError> {
                 tokens::decode(bytes, rice, count).ok_or(DecodeError::Invalid("list of tokens"))?;
             Ok(Sketch::from_tokens(precision, hash, tokens))
         }
-        Body::Registers { coding, kept } => {
+        Form::Registers { coding, origin } => {
             let registers = registers::decode(bytes, coding, precision.registers())
                 .ok_or(DecodeError::Invalid("register array"))?;
-            let dense = match kept {
-                Kept::Added { value, variance } => {
+            let dense = match origin {
+                StoredOrigin::Added { value, variance } => {
                     Dense::added(registers, precision, Hip { value, variance })
                         .map(|dense| dense.ok_or(DecodeError::Invalid("estimate")))
                 }
-                Kept::Merged => Dense::from_registers(registers, precision, true).map(Ok),
-                Kept::Plain => Dense::from_registers(registers, precision, false).map(Ok),
+                StoredOrigin::Merged => Dense::from_registers(registers, precision, true).map(Ok),
+                StoredOrigin::Plain => Dense::from_registers(registers, precision, false).map(Ok),
             };
             let dense = dense.map_err(|_| DecodeError::Invalid("register"))??;
             Ok(Sketch::from_dense(hash, dense))
@@ -193,6 +155,8 @@ pub fn decode(payload: &[u8]) -> Result<Sketch, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::frame::tests::sealed;
+    use crate::storage::frame::{FrameError, VERSION};
     use proptest::prelude::*;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
@@ -265,17 +229,15 @@ mod tests {
         assert_eq!(hex, EXAMPLE);
     }
 
-    const EXAMPLE: &str = "010d0000000118fb70b20469cd62ff";
+    const EXAMPLE: &str = "01010a0d0000000118fb70b204ec050297";
 
-    /// Version, precision, family, form, count, rice: families without a seed have no field for one.
+    /// Precision, family, form, count, rice: families without a seed have no field for one.
     #[test]
     fn a_family_without_a_seed_takes_one_byte() {
         for (family, byte) in [(HashFamily::Redis, 1), (HashFamily::DataSketches, 2)] {
             let bytes = encode(&hashed(14, family, 0..0), Compression::Zstd);
-            assert_eq!(
-                bytes[..bytes.len() - CHECKSUM_BYTES],
-                [1, 14, byte, 0, 0, 0]
-            );
+            let body = Frame::only(&bytes).unwrap().body;
+            assert_eq!(body, [14, byte, 0, 0, 0]);
         }
     }
 
@@ -296,7 +258,7 @@ mod tests {
         }
     }
 
-    /// An attacker computes checksums too: behind a valid one, anything may stand.
+    /// An attacker makes frames too: in a sound one, anything may stand.
     #[test]
     fn forged_payloads_are_sketches_or_refused() {
         let seed = rand::random();
@@ -306,19 +268,18 @@ mod tests {
         for sketch in examples().iter().filter(|s| s.memory_bytes() < 20_000) {
             for compression in Compression::ALL {
                 let bytes = encode(sketch, compression);
-                let content = &bytes[..bytes.len() - CHECKSUM_BYTES];
+                let body = Frame::only(&bytes).unwrap().body;
                 for _ in 0..2_000 {
-                    let mut forged = content.to_vec();
+                    let mut forged = body.to_vec();
                     for _ in 0..rng.random_range(1..4) {
                         let header_only = if rng.random() { 24 } else { usize::MAX };
                         let at = rng.random_range(0..forged.len().min(header_only));
                         forged[at] = rng.random();
                     }
                     if rng.random_ratio(1, 4) {
-                        forged.truncate(rng.random_range(0..=content.len()));
+                        forged.truncate(rng.random_range(0..=body.len()));
                     }
-                    forged.extend(checksum(&forged));
-                    if let Ok(found) = decode(&forged) {
+                    if let Ok(found) = decode(&frame::encode(Kind::Sketch, &[&forged])) {
                         let estimate = found.estimate();
                         assert!(estimate.value.is_finite() && estimate.value >= 0.0);
                         assert!(estimate.variance.is_finite() && estimate.variance >= 0.0);
@@ -328,27 +289,36 @@ mod tests {
                 }
             }
         }
-        assert!(accepted > 0, "the forgeries never got past the checksum");
+        assert!(accepted > 0, "the forgeries never got past the frame");
     }
 
     #[test]
-    fn a_later_version_is_named() {
-        let mut bytes = encode(&sketch(13, 0..10), Compression::Zstd);
-        bytes.truncate(bytes.len() - CHECKSUM_BYTES);
-        bytes[0] = 2;
-        bytes.extend(checksum(&bytes));
-        assert_eq!(decode(&bytes), Err(DecodeError::Version(2)));
+    fn what_is_not_a_sketch_of_this_version_is_named() {
+        let bytes = encode(&sketch(13, 0..10), Compression::Zstd);
+        let body = Frame::only(&bytes).unwrap().body;
+        let error = |bytes: &[u8]| match decode(bytes) {
+            Err(DecodeError::Frame(error)) => error,
+            other => panic!("{other:?}"),
+        };
+        let later = [&[Kind::Sketch as u8, VERSION + 1, body.len() as u8], body].concat();
+        assert_eq!(error(&sealed(&later)), FrameError::Version(2));
+        let (wanted, found) = (Kind::Sketch, Kind::Changes);
+        let other = frame::encode(found, &[body]);
+        assert_eq!(error(&other), FrameError::OtherKind { wanted, found });
+        assert_eq!(
+            error(&[&bytes[..], &bytes].concat()),
+            FrameError::Trailing(bytes.len())
+        );
+        assert_eq!(error(&[]), FrameError::Damaged);
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_refused_or_a_sketch(mut bytes in prop::collection::vec(any::<u8>(), 0..200), with_checksum: bool) {
-            if with_checksum {
-                bytes.insert(0, VERSION);
-                let sum = checksum(&bytes);
-                bytes.extend(sum);
-            }
-            let _ = decode(&bytes);
+        fn any_bytes_are_refused_or_a_sketch(bytes in prop::collection::vec(any::<u8>(), 0..200), framed: bool) {
+            let _ = match framed {
+                true => decode(&frame::encode(Kind::Sketch, &[&bytes])),
+                false => decode(&bytes),
+            };
         }
     }
 }

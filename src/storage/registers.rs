@@ -3,9 +3,9 @@
 //! A register carries about four bits of information in its eight, but neighbours have nothing to
 //! do with each other, so what helps is an entropy coder, not the search for repeated strings: zstd's
 //! Huffman stage, with the search before it turned off as far as it can be. That is smaller than
-//! what zstd's levels find by searching, and takes half their time or a third. LZ4 has no entropy stage; it gets the bit planes instead (the lowest bit of all registers,
-//! then the next, ...), of which the high ones are long runs. What does not become smaller is
-//! stored as it is.
+//! what zstd's levels find by searching, and takes half their time or a third. LZ4 has no entropy
+//! stage; it gets the bit planes instead (the lowest bit of all registers, then the next, ...), of
+//! which the high ones are long runs. What does not become smaller is stored as it is.
 
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// All of them, in the order of their settings' values.
+    /// All of them.
     pub const ALL: [Compression; 4] = [
         Compression::Zstd,
         Compression::Lz4,
@@ -36,7 +36,7 @@ impl Compression {
         Compression::None,
     ];
 
-    /// The name users see and type.
+    /// Its name, as users know it.
     pub fn name(self) -> &'static str {
         match self {
             Compression::Zstd => "zstd",

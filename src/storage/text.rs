@@ -1,4 +1,4 @@
-//! Payloads as text, for clients and engines that cannot pass bytes: Base64 (RFC 4648, section 4).
+//! Payloads as text, for programs and engines that cannot pass bytes: Base64 (RFC 4648, section 4).
 //!
 //! Read generously where programs differ: with or without padding, and with the line breaks that MIME and
 //! PostgreSQL put in.
@@ -19,7 +19,7 @@ pub struct InvalidText;
 
 impl fmt::Display for InvalidText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("payload is not Base64, leave the option BASE64 out if it is bytes")
+        f.write_str("payload is not Base64")
     }
 }
 

@@ -39,7 +39,7 @@ pub enum HashFamily {
         /// Any 64 bits; 0 is the default.
         seed: u64,
     },
-    /// That of the server's own HyperLogLog, PFADD.
+    /// That of Redis' own HyperLogLog, PFADD.
     Redis,
     /// That of Apache DataSketches' HLL, updated with strings, under its default seed.
     DataSketches,
@@ -48,7 +48,7 @@ pub enum HashFamily {
 /// In Redis' hyperloglog.c.
 const REDIS_SEED: u64 = 0xadc8_3b19;
 
-/// Index bits of a PF key: it has 2^14 registers.
+/// Index bits there: 2^14 registers.
 const REDIS_INDEX_BITS: u32 = 14;
 
 /// Apache's default update seed.
@@ -255,35 +255,6 @@ mod tests {
         assert!(HashFamily::default().counts(b"") && HashFamily::Redis.counts(b""));
         assert!(!HashFamily::DataSketches.counts(b""));
         assert!(HashFamily::DataSketches.counts(b"\0"));
-    }
-
-    /// What docs/interop.md tells: the best of many rounds, since others use the machine too.
-    #[test]
-    #[ignore = "a measurement"]
-    fn hashing_takes() {
-        use std::hint::black_box;
-        use std::time::Instant;
-        const CALLS: u32 = 100_000;
-        let families = [
-            HashFamily::default(),
-            HashFamily::Redis,
-            HashFamily::DataSketches,
-        ];
-        for (len, family) in [8, 16, 32, 64]
-            .into_iter()
-            .flat_map(|len| families.map(|f| (len, f)))
-        {
-            let element = vec![b'x'; len];
-            let round = || {
-                let begin = Instant::now();
-                for _ in 0..CALLS {
-                    black_box(black_box(family).hash(black_box(&element)));
-                }
-                begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
-            };
-            let best = (0..200).map(|_| round()).fold(f64::INFINITY, f64::min);
-            println!("{len} bytes, {}: {best:.1} ns", family.name());
-        }
     }
 
     #[rustfmt::skip]

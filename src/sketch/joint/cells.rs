@@ -18,7 +18,9 @@
 use super::super::kernels;
 use super::super::precision::Precision;
 use super::super::register::{HISTORY, Register};
-use super::MAX_SETS;
+
+/// The most sets one solution takes. The work grows as 3^K.
+pub const MAX_SETS: usize = 8;
 
 /// 3^s: what the digit of set s is worth.
 pub(super) const WORTH: [usize; MAX_SETS + 1] = [1, 3, 9, 27, 81, 243, 729, 2187, 6561];

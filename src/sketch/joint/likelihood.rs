@@ -29,8 +29,7 @@
 //! if not, they depend on T only by what it has in common with P, so that cells with the same P
 //! and Q are summed over the levels first, by subsets of P, and then dealt out to the regions.
 
-use super::MAX_SETS;
-use super::cells::{Cells, WORTH};
+use super::cells::{Cells, MAX_SETS, WORTH};
 use super::linear::Symmetric;
 use crate::sketch::register;
 

@@ -26,8 +26,8 @@
 //! sets sums 31 such terms. The registers know more. Where two sketches show the same level in the
 //! same register, an element in both is the likely reason; where one shows a level and the other
 //! shows that it never occurred, no common element was there. Every register says a little
-//! about every region, and the likelihood adds it all up. (The classical registers of Redis'
-//! `PF` keys have this information too: Ertl 2017 finds it there, with the same gain.)
+//! about every region, and the likelihood adds it all up. (Classical registers, without
+//! history, have this information too: Ertl 2017 finds it there, with the same gain.)
 //!
 //! # The model
 //!
@@ -80,6 +80,7 @@
 //! at a time and the variance are this project's.
 
 mod cells;
+pub mod cost;
 mod likelihood;
 mod linear;
 mod solve;
@@ -90,15 +91,13 @@ use super::precision::Precision;
 use super::register::Register;
 use super::token::Token;
 use super::{HashMismatch, Sketch};
+pub use cells::MAX_SETS;
 use cells::{Cells, Member};
 use likelihood::Mask;
 use linear::{Cholesky, Symmetric};
 use std::borrow::Cow;
 use std::ops::BitOr;
-use tokens::Accidents;
-
-/// The most sets one solution takes. The work grows as 3^K.
-pub const MAX_SETS: usize = 8;
+use tokens::Collisions;
 
 /// Some of the sets a [`Joint`] was made of, by their position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -244,7 +243,7 @@ pub struct Joint {
 #[derive(Clone, Debug)]
 enum Uncertainty {
     /// Tokens were counted.
-    Tokens(Vec<Accidents>),
+    Tokens(Vec<Collisions>),
     /// Registers were fitted: per region the unit of its information, and its factor.
     Registers { scale: Vec<f64>, factor: Cholesky },
 }
@@ -276,9 +275,9 @@ impl Joint {
             .map(|&s| sketches[s].tokens().map(|tokens| tokens.as_slice()))
             .collect();
         if let Some(slices) = slices {
-            let (elements, mut accidents) = tokens::elements(&tokens::count_regions(&slices));
-            for accident in &mut accidents {
-                accident.regions = accident.regions.map(expand);
+            let (elements, mut collisions) = tokens::elements(&tokens::count_regions(&slices));
+            for collision in &mut collisions {
+                collision.regions = collision.regions.map(expand);
             }
             return Ok(Joint {
                 members,
@@ -288,7 +287,7 @@ impl Joint {
                     .filter(|&(_, &n)| n > 0.0)
                     .map(|(t, &n)| (expand(t), n))
                     .collect(),
-                uncertainty: Uncertainty::Tokens(accidents),
+                uncertainty: Uncertainty::Tokens(collisions),
             });
         }
 
@@ -442,11 +441,11 @@ impl Joint {
     /// Variance of Σ c_T λ_T, never negative.
     fn variance(&self, c: impl Fn(Mask) -> f64) -> f64 {
         match &self.uncertainty {
-            Uncertainty::Tokens(accidents) => accidents
+            Uncertainty::Tokens(collisions) => collisions
                 .iter()
-                .map(|accident| {
-                    let [t, u] = accident.regions;
-                    accident.expected * (c(t) + c(u) - c(t | u)).powi(2)
+                .map(|collision| {
+                    let [t, u] = collision.regions;
+                    collision.expected * (c(t) + c(u) - c(t | u)).powi(2)
                 })
                 .sum(),
             Uncertainty::Registers { scale, factor } => {

@@ -26,7 +26,7 @@ const TRACE: f64 = 1e-4;
 const NEGLIGIBLE: f64 = 0.05;
 
 /// A region that was left out is taken in again if this is what log L gains from a trace in it.
-const WANTED: f64 = 0.05;
+const READMISSION: f64 = 0.05;
 
 /// With this variance (in squares of its unit, inverse) every region is known beforehand: nothing to
 /// what registers tell, except of regions they tell nothing of.
@@ -140,7 +140,7 @@ pub(super) fn solve(cells: Cells, sizes: &[f64]) -> Solution {
     for cells in prefixes[1..].iter().rev() {
         grow(&mut state, &mut active, &sizes[..cells.sets]);
         fit(&Evidence::new(cells), sizes, &mut state, &active, ROUGH);
-        leave_out(&mut state, &mut active);
+        drop_negligible(&mut state, &mut active);
     }
     let evidence = Evidence::new(&prefixes[0]);
     if sets > 1 {
@@ -150,7 +150,7 @@ pub(super) fn solve(cells: Cells, sizes: &[f64]) -> Solution {
         fit(&evidence, sizes, &mut state, &active, PAIR);
     } else {
         fit(&evidence, sizes, &mut state, &active, FINAL);
-        leave_out(&mut state, &mut active);
+        drop_negligible(&mut state, &mut active);
         readmit(&evidence, sizes, &mut state, &mut active);
     }
     finish(&evidence, sizes, &state, &active)
@@ -175,13 +175,13 @@ fn grow(state: &mut State, active: &mut Vec<Mask>, sizes: &[f64]) {
 }
 
 /// Single sets, and the first n sets for some n, are never left out: they are what is asked for.
-fn is_kept(region: Mask) -> bool {
+fn is_always_active(region: Mask) -> bool {
     region.is_power_of_two() || (region + 1).is_power_of_two()
 }
 
-fn leave_out(state: &mut State, active: &mut Vec<Mask>) {
+fn drop_negligible(state: &mut State, active: &mut Vec<Mask>) {
     active.retain(|&t| {
-        let stays = is_kept(t) || state.lam[t] > NEGLIGIBLE * state.trace(t);
+        let stays = is_always_active(t) || state.lam[t] > NEGLIGIBLE * state.trace(t);
         if !stays {
             state.lam[t] = state.floor[t];
         }
@@ -201,7 +201,7 @@ fn readmit(evidence: &Evidence, sizes: &[f64], state: &mut State, active: &mut V
         let gradient = model.gradient(&traces);
         let before = active.len();
         for ((&t, trace), gradient) in left_out.iter().zip(traces).zip(gradient) {
-            if gradient > WANTED {
+            if gradient > READMISSION {
                 state.lam[t] = 0.1 * trace;
                 active.push(t);
             }
@@ -289,7 +289,7 @@ fn fit(
 /// Takes what cannot be told from nothing for nothing, and measures how sure the rest is.
 fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) -> Solution {
     let regions: Vec<Mask> = (1..state.lam.len())
-        .filter(|t| sizes.len() <= ALL_REGIONS || is_kept(*t) || active.contains(t))
+        .filter(|t| sizes.len() <= ALL_REGIONS || is_always_active(*t) || active.contains(t))
         .collect();
     let scale: Vec<f64> = regions.iter().map(|&t| state.unit(t)).collect();
     let mut model = Model::new(evidence, sizes, regions.clone());

@@ -2,7 +2,7 @@
 //!
 //! What is left is that two elements share a token with probability q = 2^-26/3. Where one lies in
 //! region T and the other in region U, one token is seen in T∪U instead of one in each. With N_T
-//! tokens seen in T there are about N_T N_U q such accidents (half of that if T = U), each of which
+//! tokens seen in T there are about N_T N_U q such collisions (half of that if T = U), each of which
 //! is put back; how many there really are is Poisson distributed, which is the variance. At 65,536
 //! tokens a set, the most there can be, it is some twenty elements; at 2,048 a fiftieth of one.
 
@@ -11,7 +11,7 @@ use super::likelihood::Mask;
 
 /// Two regions and the expected number of tokens that elements of one share with the other's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Accidents {
+pub(super) struct Collisions {
     pub regions: [Mask; 2],
     pub expected: f64,
 }
@@ -40,21 +40,21 @@ pub(super) fn count_regions(sets: &[&[Token]]) -> Vec<u64> {
     counts
 }
 
-/// Elements by region, and the accidents that were put back.
-pub(super) fn elements(counts: &[u64]) -> (Vec<f64>, Vec<Accidents>) {
+/// Elements by region, and the collisions that were put back.
+pub(super) fn elements(counts: &[u64]) -> (Vec<f64>, Vec<Collisions>) {
     let share = 1.0 / (3.0 * f64::from(1u32 << INDEX_BITS));
     let mut elements: Vec<f64> = counts.iter().map(|&n| n as f64).collect();
-    let mut accidents = Vec::new();
+    let mut collisions = Vec::new();
     for t in (1..counts.len()).filter(|&t| counts[t] > 0) {
         for u in (1..=t).filter(|&u| counts[u] > 0) {
             let pairs = counts[t] as f64 * counts[u] as f64 / if t == u { 2.0 } else { 1.0 };
-            accidents.push(Accidents {
+            collisions.push(Collisions {
                 regions: [t, u],
                 expected: pairs * share,
             });
         }
     }
-    for a in &accidents {
+    for a in &collisions {
         let [t, u] = a.regions;
         elements[t] += a.expected;
         elements[u] += a.expected;
@@ -63,7 +63,7 @@ pub(super) fn elements(counts: &[u64]) -> (Vec<f64>, Vec<Accidents>) {
     for n in &mut elements {
         *n = n.max(0.0);
     }
-    (elements, accidents)
+    (elements, collisions)
 }
 
 #[cfg(test)]
@@ -96,11 +96,11 @@ mod tests {
         counts[1] = 40_000;
         counts[2] = 20_000;
         counts[3] = 5_000;
-        let (elements, accidents) = elements(&counts);
+        let (elements, collisions) = elements(&counts);
         let one = super::super::super::estimate::Estimate::from_tokens(65_000);
         let union: f64 = elements.iter().sum();
         assert_eq!(union.round(), one.value);
-        let variance: f64 = accidents.iter().map(|a| a.expected).sum();
+        let variance: f64 = collisions.iter().map(|a| a.expected).sum();
         assert!((variance - one.variance).abs() < 1e-9 * variance);
     }
 }

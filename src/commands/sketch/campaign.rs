@@ -1,0 +1,100 @@
+//! `HLL.CAMPAIGN impressions clicks conversions [COST amount] [REVENUE amount] [CONFIDENCE c]`: reach,
+//! rates and costs of a campaign from the sets of who saw it, who clicked and who bought.
+//!
+//! Rates come from intersections, so that a click without a recorded impression cannot raise the
+//! click-through rate above 1: ctr = |impressions ∩ clicks| / |impressions|, conversion_rate =
+//! |clicks ∩ conversions| / |clicks|. Costs are per distinct person: cpc = COST / |clicks|, cpa =
+//! COST / |conversions|, roi = (REVENUE - COST) / COST.
+
+use super::CONFIDENCE;
+use super::sets::Sets;
+use crate::commands::fields::Fields;
+use crate::server::answers::OneStep;
+use crate::server::args::Arg;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::error::CommandError;
+use crate::server::reply::Outcome;
+use crate::server::syntax::{Key, KeyUsage, Number, Optional};
+use crate::syntax;
+
+syntax! {
+    /// Who saw, clicked and bought; what it cost and brought; how sure the intervals are to be.
+    pub struct Arguments<'a> {
+        impressions: Arg<'a> = Key("impressions", KeyUsage::Read);
+        clicks: Arg<'a> = Key("clicks", KeyUsage::Read);
+        conversions: Arg<'a> = Key("conversions", KeyUsage::Read);
+    }
+    options {
+        cost: Option<f64> = Optional("COST", Number("cost", 0.0..=MOST));
+        revenue: Option<f64> = Optional("REVENUE", Number("revenue", 0.0..=MOST));
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+/// More money than there is, in any currency.
+const MOST: f64 = 1e18;
+
+/// See the head of this file.
+pub struct Campaign;
+
+impl Command for Campaign {
+    const SPEC: Spec = Spec {
+        name: c"HLL.CAMPAIGN",
+        access: Access::Read,
+        summary: c"Reports reach, click-through rate, conversion rate and costs of a campaign.",
+        complexity: c"O(M) with sketches of M registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments {
+            cost,
+            revenue,
+            confidence,
+            ..
+        } = arguments;
+        let names = [
+            arguments.impressions,
+            arguments.clicks,
+            arguments.conversions,
+        ];
+        let sets = Sets::of_keys(ctx, names)?;
+        let (expected, bytes) = (sets.expected_of_pairs(2), sets.bytes());
+        let work = move || {
+            let uniques = [0, 1, 2].map(|set| sets.alone(set).value);
+            let [_, clicks, conversions] = uniques;
+            let rate = |part: usize, of: usize| {
+                let solution = sets.solve(&[of, part])?;
+                let (of, part) = (solution.place(0), solution.place(1));
+                Ok::<_, CommandError>(solution.joint.containment(of, part))
+            };
+            let per = |divisor: f64| cost.filter(|_| divisor > 0.0).map(|cost| cost / divisor);
+            let roi = match (cost, revenue) {
+                (Some(cost), Some(revenue)) if cost > 0.0 => Some((revenue - cost) / cost),
+                _ => None,
+            }
+            .filter(|roi| roi.is_finite());
+            let mut reply = Fields::new();
+            let counts = ["unique_impressions", "unique_clicks", "unique_conversions"];
+            for (name, count) in counts.into_iter().zip(uniques) {
+                reply.field(name, count);
+            }
+            let names = ["ctr", "ctr_lower", "ctr_upper"];
+            reply.rate(names, rate(1, 0)?, confidence);
+            let names = [
+                "conversion_rate",
+                "conversion_rate_lower",
+                "conversion_rate_upper",
+            ];
+            reply.rate(names, rate(2, 1)?, confidence);
+            reply.field("cpc", per(clicks));
+            reply.field("cpa", per(conversions));
+            reply.field("roi", roi);
+            Ok(reply.into())
+        };
+        ctx.answer(expected, bytes, OneStep::new(work))
+    }
+}

@@ -1,0 +1,72 @@
+//! `HLL.FUNNEL numkeys step [step ...] [CONFIDENCE c]`: who did a step and every one before it.
+//!
+//! An intersection funnel: a sketch knows who did a step, not when, so the order of events is not part
+//! of the question. docs/funnels.md says what that means for the numbers.
+
+use super::CONFIDENCE;
+use super::sets::{Sets, labels};
+use crate::commands::between;
+use crate::commands::fields::Fields;
+use crate::server::answers::OneStep;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{KeyUsage, NumberedKeys};
+use crate::sketch::joint::{MAX_SETS, Segment};
+use crate::syntax;
+
+syntax! {
+    /// The steps in their order, and how sure the intervals are to be.
+    pub struct Arguments<'a> {
+        steps: ArgList<'a> = NumberedKeys { name: "step", usage: KeyUsage::Read };
+    }
+    options {
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+/// See the head of this file.
+pub struct Funnel;
+
+impl Command for Funnel {
+    const SPEC: Spec = Spec {
+        name: c"HLL.FUNNEL",
+        access: Access::Read,
+        summary: c"Counts who did each step and every one before it, with conversion rates.",
+        complexity: c"O(N*M+3^N) with N steps of M registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments { steps, confidence } = arguments;
+        between("steps of a funnel", steps.len(), 2..=MAX_SETS)?;
+        let sets = Sets::of_keys(ctx, steps.iter())?;
+        let labels = labels(steps);
+        let (expected, bytes) = (sets.expected(), sets.bytes());
+        let work = move || {
+            let solution = sets.solve_all()?;
+            let joint = &solution.joint;
+            let reached = |step: usize| Segment::all(solution.sets(0..=step));
+            let row = |(step, label): (usize, Vec<u8>)| {
+                let users = joint.estimate(reached(step));
+                let conversion = joint.ratio(reached(step), reached(step.saturating_sub(1)));
+                let overall = joint.ratio(reached(step), reached(0));
+                let mut reply = Fields::new();
+                reply.field("step", label);
+                reply.field("uniques", solution.alone(step).value);
+                reply.estimate("users", users.value, users.interval(confidence));
+                let names = ["conversion", "conversion_lower", "conversion_upper"];
+                reply.rate(names, conversion, confidence);
+                reply.share("overall", overall);
+                reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
+                Reply::from(reply)
+            };
+            let rows = labels.into_iter().enumerate().map(row);
+            Ok(Reply::Array(rows.collect()))
+        };
+        ctx.answer(expected, bytes, OneStep::new(work))
+    }
+}

@@ -1,0 +1,60 @@
+//! `HLL.INTERSECT numkeys key [key ...] [CONFIDENCE c]`: elements in every one of 1 to 8 sets.
+
+use super::CONFIDENCE;
+use super::sets::Sets;
+use crate::commands::between;
+use crate::commands::fields::Fields;
+use crate::server::answers::OneStep;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::Outcome;
+use crate::server::syntax::{KeyUsage, NumberedKeys};
+use crate::sketch::joint::{MAX_SETS, Segment};
+use crate::syntax;
+
+syntax! {
+    /// The sets, and how sure the intervals are to be.
+    pub struct Arguments<'a> {
+        names: ArgList<'a> = NumberedKeys { name: "key", usage: KeyUsage::Read };
+    }
+    options {
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+/// See the head of this file.
+pub struct Intersect;
+
+impl Command for Intersect {
+    const SPEC: Spec = Spec {
+        name: c"HLL.INTERSECT",
+        access: Access::Read,
+        summary: c"Counts the elements that sketches have in common and says how sure that is.",
+        complexity: c"O(N*M+3^N) with N keys of M registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments { names, confidence } = arguments;
+        between("keys of an intersection", names.len(), 1..=MAX_SETS)?;
+        let sets = Sets::of_keys(ctx, names.iter())?;
+        let (expected, bytes) = (sets.expected(), sets.bytes());
+        let work = move || {
+            let solution = sets.solve_all()?;
+            let all = solution.sets(0..sets.len());
+            let common = solution.joint.intersection(all);
+            let jaccard = solution.joint.ratio(Segment::all(all), Segment::any(all));
+            let mut reply = Fields::new();
+            reply.estimate("estimate", common.value, common.interval(confidence));
+            reply.field("confidence", confidence);
+            reply.field("union", solution.joint.union(all).value);
+            let names = ["jaccard", "jaccard_lower", "jaccard_upper"];
+            reply.rate(names, jaccard, confidence);
+            Ok(reply.into())
+        };
+        ctx.answer(expected, bytes, OneStep::new(work))
+    }
+}

@@ -1,0 +1,73 @@
+//! `HLL.OVERLAP numkeys key [key ...] [CONFIDENCE c]`: what every two of some sets have in common.
+
+use super::CONFIDENCE;
+use super::sets::{Sets, labels};
+use crate::commands::between;
+use crate::commands::fields::Fields;
+use crate::server::answers::Steps;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{KeyUsage, NumberedKeys};
+use crate::syntax;
+
+syntax! {
+    /// The sets, and how sure the intervals are to be.
+    pub struct Arguments<'a> {
+        names: ArgList<'a> = NumberedKeys { name: "key", usage: KeyUsage::Read };
+    }
+    options {
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+/// See the head of this file.
+pub struct Overlap;
+
+/// 2,016 pairs: the largest table one command should make.
+const MOST_KEYS: usize = 64;
+
+impl Command for Overlap {
+    const SPEC: Spec = Spec {
+        name: c"HLL.OVERLAP",
+        access: Access::Read,
+        summary: c"Counts what every pair of sketches has in common.",
+        complexity: c"O(N^2*M) with N keys of M registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments { names, confidence } = arguments;
+        between("keys of an overlap table", names.len(), 2..=MOST_KEYS)?;
+        let sets = Sets::of_keys(ctx, names.iter())?;
+        let labels = labels(names);
+        let n = labels.len();
+        let pairs: Vec<(usize, usize)> = (0..n)
+            .flat_map(|first| (first + 1..n).map(move |second| (first, second)))
+            .collect();
+        let (number, expected, bytes) = (
+            pairs.len(),
+            sets.expected_of_pairs(pairs.len()),
+            sets.bytes(),
+        );
+        let row = move |pair: usize| {
+            let (first, second) = pairs[pair];
+            let solution = sets.solve(&[first, second])?;
+            let (a, b) = (solution.place(0), solution.place(1));
+            let common = solution.joint.intersection(solution.sets([0, 1]));
+            let mut reply = Fields::new();
+            reply.field("first", labels[first].clone());
+            reply.field("second", labels[second].clone());
+            reply.estimate("estimate", common.value, common.interval(confidence));
+            reply.share("jaccard", solution.joint.jaccard(a, b));
+            reply.share("first_in_second", solution.joint.containment(a, b));
+            reply.share("second_in_first", solution.joint.containment(b, a));
+            Ok(reply.into())
+        };
+        let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));
+        ctx.answer(expected, bytes, rows)
+    }
+}

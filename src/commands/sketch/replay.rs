@@ -1,0 +1,65 @@
+//! `HLL.REPLAY key content`: what a write came to, as replicas and the append-only file get it. No
+//! client needs it, and what it brings is proven like everything from outside.
+
+use super::check_memory;
+use crate::server::args::Arg;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::error::CommandError;
+use crate::server::key::Propagation;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{Bytes, Key, KeyUsage};
+use crate::sketch::Sketch;
+use crate::storage::DecodeError;
+use crate::storage::frame::FrameError;
+use crate::storage::replay::{self, Content};
+use crate::syntax;
+use crate::types::sketch::REPLAY;
+
+syntax! {
+    /// What a write to which key came to.
+    pub struct Arguments<'a> {
+        key: Arg<'a> = Key("key", KeyUsage::Update);
+        content: Arg<'a> = Bytes("content");
+    }
+}
+
+/// See the head of this file.
+pub struct Replay;
+
+impl Command for Replay {
+    const SPEC: Spec = Spec {
+        name: REPLAY,
+        access: Access::Write,
+        summary: c"Repeats a write on a replica. Sent by the module itself.",
+        complexity: c"O(N) with N changes or registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let content = replay::decode(arguments.content.bytes()).map_err(|error| match error {
+            DecodeError::Frame(FrameError::Version(_)) => error.into(),
+            _ => CommandError::invalid(
+                "content is not what this module propagates, send elements by HLL.ADD",
+            ),
+        })?;
+        let key = ctx.write::<Sketch>(arguments.key.into());
+        match content {
+            Content::Changes(tokens) => {
+                let changed = |sketch: &mut Sketch| {
+                    Ok((sketch.replay(&tokens) > 0).then_some(Propagation::Verbatim))
+                };
+                key.update(c"hll.add", changed)?.ok_or_else(|| {
+                    CommandError::invalid("there is no such key, create it with HLL.ADD")
+                })?;
+            }
+            Content::Sketch(sketch) => {
+                check_memory(key.context(), sketch.precision())?;
+                key.put(sketch, c"hll.create", Propagation::Verbatim)?;
+            }
+        }
+        Ok(Reply::Ok)
+    }
+}

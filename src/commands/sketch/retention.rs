@@ -1,0 +1,92 @@
+//! `HLL.RETENTION COHORTS numkeys key ... PERIODS numkeys key ... [CONFIDENCE c]`: how many of each
+//! cohort were there in each period.
+
+use super::CONFIDENCE;
+use super::sets::{Sets, labels};
+use crate::commands::between;
+use crate::commands::fields::Fields;
+use crate::server::answers::Steps;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{KeyUsage, NumberedKeys, Optional, Required};
+use crate::syntax;
+
+syntax! {
+    /// Who is followed and when, and how sure the intervals are to be.
+    pub struct Arguments<'a> {
+    }
+    options {
+        cohorts: ArgList<'a> = Required(Optional("COHORTS", KEYS));
+        periods: ArgList<'a> = Required(Optional("PERIODS", KEYS));
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+const KEYS: NumberedKeys = NumberedKeys {
+    name: "key",
+    usage: KeyUsage::Read,
+};
+
+/// Of either: a year of weeks and some.
+const MOST_KEYS: usize = 64;
+
+/// See the head of this file.
+pub struct Retention;
+
+impl Command for Retention {
+    const SPEC: Spec = Spec {
+        name: c"HLL.RETENTION",
+        access: Access::Read,
+        summary: c"Counts how many elements of each cohort are in each period.",
+        complexity: c"O(C*P*M) with C cohorts and P periods of M registers.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let Arguments {
+            cohorts,
+            periods,
+            confidence,
+        } = arguments;
+        between("cohorts", cohorts.len(), 1..=MOST_KEYS)?;
+        between("periods", periods.len(), 1..=MOST_KEYS)?;
+        let sets = Sets::of_keys(ctx, cohorts.iter().chain(periods.iter()))?;
+        let (rows, columns) = (labels(cohorts), labels(periods));
+        let (first_period, width) = (rows.len(), columns.len());
+        let cells = rows.len() * width;
+        let (expected, bytes) = (sets.expected_of_pairs(cells), sets.bytes());
+        let sizes: Vec<f64> = (0..rows.len()).map(|row| sets.alone(row).value).collect();
+        let cell = move |number: usize| {
+            let (cohort, period) = (number / width, number % width);
+            let solution = sets.solve(&[cohort, first_period + period])?;
+            let users = solution.joint.intersection(solution.sets([0, 1]));
+            let rate = solution
+                .joint
+                .containment(solution.place(0), solution.place(1));
+            let mut reply = Fields::new();
+            reply.field("period", columns[period].clone());
+            reply.estimate("users", users.value, users.interval(confidence));
+            reply.share("rate", rate);
+            Ok(Reply::from(reply))
+        };
+        let table = move |cells: Vec<Reply>| {
+            let mut cells = cells.into_iter();
+            let row = |(label, &size): (&Vec<u8>, &f64)| {
+                let mut reply = Fields::new();
+                reply.field("cohort", label.clone());
+                reply.field("size", size);
+                reply.field(
+                    "periods",
+                    Reply::Array(cells.by_ref().take(width).collect()),
+                );
+                Reply::from(reply)
+            };
+            Ok(Reply::Array(rows.iter().zip(&sizes).map(row).collect()))
+        };
+        ctx.answer(expected, bytes, Steps::new(cells, cell, table))
+    }
+}

@@ -1,0 +1,162 @@
+//! `HLL.SEGMENT [ALL numkeys key ...] [ANY numkeys key ...] [NONE numkeys key ...] [CONFIDENCE c]`:
+//! elements in every ALL set, in at least one ANY set, and in no NONE set.
+//!
+//! New users are ALL this month NONE the months before; churned ones ALL last month NONE this month.
+//! The ANY sets, and the NONE sets, only ever occur as their union, so they are united first and may
+//! be many.
+
+use super::CONFIDENCE;
+use super::sets::{Sets, copies, distinct};
+use crate::commands::fields::Fields;
+use crate::server::answers::OneStep;
+use crate::server::args::ArgList;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::error::CommandError;
+use crate::server::reply::Outcome;
+use crate::server::syntax::{KeyUsage, NumberedKeys, Optional};
+use crate::sketch::Sketch;
+use crate::sketch::joint::{MAX_SETS, Segment as Question, SetMask};
+use crate::syntax;
+use std::time::Duration;
+
+syntax! {
+    /// The sets, and how sure the interval is to be.
+    pub struct Arguments<'a> {
+    }
+    options {
+        all: Option<ArgList<'a>> = Optional("ALL", KEYS);
+        any: Option<ArgList<'a>> = Optional("ANY", KEYS);
+        none: Option<ArgList<'a>> = Optional("NONE", KEYS);
+        confidence: f64 = CONFIDENCE;
+    }
+}
+
+const KEYS: NumberedKeys = NumberedKeys {
+    name: "key",
+    usage: KeyUsage::Read,
+};
+
+/// See the head of this file.
+pub struct Segment;
+
+impl Command for Segment {
+    const SPEC: Spec = Spec {
+        name: c"HLL.SEGMENT",
+        access: Access::Read,
+        summary:
+            c"Counts the elements in all of some sketches, any of others and none of the rest.",
+        complexity: c"O(N*M+3^K) with N keys of M registers that make K sets.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        if arguments.all.is_none() && arguments.any.is_none() {
+            return Err(CommandError::form(
+                "a segment without ALL and ANY has no end, give at least one of them",
+            ));
+        }
+        let confidence = arguments.confidence;
+        let [all, any, none] = [arguments.all, arguments.any, arguments.none]
+            .map(|names| distinct(names.unwrap_or_default().iter()).0);
+        let size = all.len() + usize::from(!any.is_empty()) + usize::from(!none.is_empty());
+        if size > MAX_SETS {
+            return Err(CommandError::invalid(format_args!(
+                "a segment takes at most {MAX_SETS} sets, the ANY keys and the NONE keys being one \
+                 each, got {size}"
+            )));
+        }
+        let lists = Lists {
+            all: copies(ctx, all)?,
+            any: (!any.is_empty()).then(|| copies(ctx, any)).transpose()?,
+            none: (!none.is_empty()).then(|| copies(ctx, none)).transpose()?,
+        };
+        let (expected, bytes) = (lists.union_cost(), lists.bytes());
+        // How long the solution takes is known once the unions are there.
+        if ctx.is_short(expected) {
+            let sets = lists.unite()?;
+            let expected = sets.sets.expected();
+            return ctx.answer(
+                expected,
+                bytes,
+                OneStep::new(move || sets.answer(confidence)),
+            );
+        }
+        let work = move || lists.unite()?.answer(confidence);
+        ctx.answer(expected, bytes, OneStep::new(work))
+    }
+}
+
+/// The sketches of each list, `None` for a missing key.
+struct Lists {
+    all: Vec<Option<Sketch>>,
+    /// `None` where no keys were named.
+    any: Option<Vec<Option<Sketch>>>,
+    none: Option<Vec<Option<Sketch>>>,
+}
+
+impl Lists {
+    fn united(&self) -> impl Iterator<Item = &Sketch> {
+        let lists = [&self.any, &self.none].into_iter();
+        lists.flatten().flatten().flatten()
+    }
+
+    fn union_cost(&self) -> Duration {
+        Sketch::union_cost(self.united())
+    }
+
+    fn bytes(&self) -> usize {
+        let all = self.all.iter().flatten().chain(self.united());
+        all.map(Sketch::memory_bytes).sum()
+    }
+
+    fn unite(self) -> Result<United, CommandError> {
+        let mut sketches = self.all;
+        let all = SetMask::first(sketches.len());
+        let any = push_union(&mut sketches, self.any)?;
+        let none = push_union(&mut sketches, self.none)?;
+        Ok(United {
+            sets: Sets::of_sketches(sketches),
+            segment: Question { all, any, none },
+        })
+    }
+}
+
+/// Appends the union of these as one set and says which it is; where no keys were named there is none.
+fn push_union(
+    sketches: &mut Vec<Option<Sketch>>,
+    list: Option<Vec<Option<Sketch>>>,
+) -> Result<SetMask, CommandError> {
+    let Some(list) = list else {
+        return Ok(SetMask::NONE);
+    };
+    let union = Sketch::union(list.iter().flatten())?;
+    sketches.push(union.map(|union| union.into_owned()));
+    Ok(SetMask::single(sketches.len() - 1))
+}
+
+/// At most [`MAX_SETS`] sets, and which of them are which.
+struct United {
+    sets: Sets,
+    segment: Question,
+}
+
+impl United {
+    fn answer(&self, confidence: f64) -> Outcome {
+        let joint = self.sets.solve_all()?.joint;
+        let segment = self.segment;
+        let base = Question {
+            none: SetMask::NONE,
+            ..segment
+        };
+        let found = joint.estimate(segment);
+        let mut reply = Fields::new();
+        reply.estimate("estimate", found.value, found.interval(confidence));
+        reply.field("confidence", confidence);
+        reply.field("base", joint.estimate(base).value);
+        reply.share("share", joint.ratio(segment, base));
+        Ok(reply.into())
+    }
+}

@@ -1,0 +1,153 @@
+//! What the commands on several sets have in common: their operands, and one solution for some of them
+//! at a time.
+
+use crate::server::args::{Arg, ArgList};
+use crate::server::context::Context;
+use crate::server::error::CommandError;
+use crate::sketch::joint::{Joint, SetMask, cost};
+use crate::sketch::{Estimate, Precision, Sketch};
+use crate::types::settings;
+use std::time::Duration;
+
+/// The sets a command is about, in its order. A set that is named twice is held once. They are copies,
+/// which share registers and tokens with the values under the keys: whoever computes with them holds no
+/// key open.
+pub struct Sets {
+    distinct: Vec<Sketch>,
+    /// For each operand, which of the distinct ones it is.
+    places: Vec<usize>,
+}
+
+/// The joint solution of some operands of a [`Sets`].
+pub struct Solution {
+    /// The solution itself.
+    pub joint: Joint,
+    places: Vec<usize>,
+}
+
+impl Solution {
+    /// These of the solution's operands, by their order in [`Sets::solve`].
+    pub fn sets(&self, operands: impl IntoIterator<Item = usize>) -> SetMask {
+        operands.into_iter().map(|i| self.places[i]).collect()
+    }
+
+    /// The set at an operand's place.
+    pub fn place(&self, operand: usize) -> usize {
+        self.places[operand]
+    }
+
+    /// The count of one operand by itself.
+    pub fn alone(&self, operand: usize) -> Estimate {
+        self.joint.members()[self.places[operand]]
+    }
+}
+
+/// The distinct ones among some names, and for each name which of these it is.
+pub fn distinct<'a>(names: impl IntoIterator<Item = Arg<'a>>) -> (Vec<Arg<'a>>, Vec<usize>) {
+    let mut firsts: Vec<Arg> = Vec::new();
+    let places = names.into_iter().map(|name| {
+        let seen = firsts.iter().position(|f| f.bytes() == name.bytes());
+        seen.unwrap_or_else(|| {
+            firsts.push(name);
+            firsts.len() - 1
+        })
+    });
+    let places = places.collect();
+    (firsts, places)
+}
+
+/// Copies of the sketches under these keys; `None` for a missing one.
+pub fn copies<'a>(
+    ctx: &Context,
+    names: impl IntoIterator<Item = Arg<'a>>,
+) -> Result<Vec<Option<Sketch>>, CommandError> {
+    let names = names.into_iter();
+    names
+        .map(|name| Ok(ctx.read::<Sketch>(name.into())?.into_copy()))
+        .collect()
+}
+
+impl Sets {
+    /// The sets under these keys. A missing key is the empty set.
+    pub fn of_keys<'a>(
+        ctx: &Context,
+        names: impl IntoIterator<Item = Arg<'a>>,
+    ) -> Result<Sets, CommandError> {
+        let (firsts, places) = distinct(names);
+        let sketches = copies(ctx, firsts)?;
+        Ok(Sets {
+            places,
+            ..Sets::of_sketches(sketches)
+        })
+    }
+
+    /// These sets; `None` is the empty one. It takes the hash of the others and the finest
+    /// precision, so that it changes nothing for them.
+    pub fn of_sketches(sketches: Vec<Option<Sketch>>) -> Sets {
+        let first = sketches.iter().flatten().next();
+        let hash = first.map_or_else(settings::default_hash, Sketch::hash_family);
+        let empty = || Sketch::new(Precision::MAX, hash);
+        Sets {
+            places: (0..sketches.len()).collect(),
+            distinct: sketches
+                .into_iter()
+                .map(|sketch| sketch.unwrap_or_else(empty))
+                .collect(),
+        }
+    }
+
+    /// The count of one operand by itself.
+    pub fn alone(&self, operand: usize) -> Estimate {
+        self.distinct[self.places[operand]].estimate()
+    }
+
+    /// How many operands there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Bytes that the copies keep alive.
+    pub fn bytes(&self) -> usize {
+        self.distinct.iter().map(Sketch::memory_bytes).sum()
+    }
+
+    /// The joint solution of these operands, at most [`crate::sketch::joint::MAX_SETS`].
+    pub fn solve(&self, operands: &[usize]) -> Result<Solution, CommandError> {
+        let mut distinct: Vec<usize> = Vec::new();
+        let mut places = Vec::new();
+        for &operand in operands {
+            let wanted = self.places[operand];
+            let place = distinct.iter().position(|&d| d == wanted);
+            places.push(place.unwrap_or(distinct.len()));
+            if place.is_none() {
+                distinct.push(wanted);
+            }
+        }
+        let sketches: Vec<&Sketch> = distinct.iter().map(|&d| &self.distinct[d]).collect();
+        Ok(Solution {
+            joint: Joint::solve(&sketches)?,
+            places,
+        })
+    }
+
+    /// The joint solution of all operands.
+    pub fn solve_all(&self) -> Result<Solution, CommandError> {
+        self.solve(&Vec::from_iter(0..self.len()))
+    }
+
+    /// About how long the joint solution of all of them takes.
+    pub fn expected(&self) -> Duration {
+        cost::solution(&self.distinct)
+    }
+
+    /// About how long so many solutions of two of them take.
+    pub fn expected_of_pairs(&self, pairs: usize) -> Duration {
+        let pairs = u32::try_from(pairs).unwrap_or(u32::MAX);
+        cost::costliest(&self.distinct, 2).saturating_mul(pairs)
+    }
+}
+
+/// The names of keys as the reply has them, to be kept until it is made.
+pub fn labels(names: ArgList) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.bytes().to_vec()).collect()
+}

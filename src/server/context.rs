@@ -1,0 +1,113 @@
+//! What commands, timers and finished answers have in common: a context of the server, through which
+//! keys are opened.
+//!
+//! The borrow checker keeps the keyspace in order. [`Context::read`] borrows the context and
+//! [`Context::write`] borrows it mutably, so as long as a value is looked at, nothing can change it:
+//!
+//! ```compile_fail,E0499
+//! # use redis_hll::server::{context::Context, datatype::DataType};
+//! fn two_mutable_views_of_one_key<T: DataType>(ctx: &mut Context) {
+//!     let first = ctx.write::<T>(b"key".into());
+//!     let second = ctx.write::<T>(b"key".into());
+//!     let _ = (first.exists(), second.exists());
+//! }
+//! ```
+//!
+//! ```compile_fail,E0502
+//! # use redis_hll::server::{context::Context, datatype::DataType, key::Propagation};
+//! fn a_reader_beside_a_replaced_value<T: DataType>(ctx: &mut Context, value: T) {
+//!     let reader = ctx.read::<T>(b"key".into()).unwrap();
+//!     ctx.write::<T>(b"key".into()).replace(value, c"event", Propagation::Verbatim);
+//!     let _ = reader.value();
+//! }
+//! ```
+//!
+//! A change is announced by the call that ends the write, which takes the handle away:
+//!
+//! ```compile_fail,E0382
+//! # use redis_hll::server::{context::Context, datatype::DataType, key::Propagation};
+//! fn an_announcement_with_an_open_handle<T: DataType>(ctx: &mut Context, value: T) {
+//!     let key = ctx.write::<T>(b"key".into());
+//!     key.replace(value, c"event", Propagation::Verbatim);
+//!     let _ = key.exists();
+//! }
+//! ```
+//!
+//! What is left is allowed:
+//!
+//! ```
+//! # use redis_hll::server::{context::Context, datatype::DataType, key::Propagation};
+//! fn one_after_the_other<T: DataType>(ctx: &mut Context) {
+//!     let copy = ctx.read::<T>(b"from".into()).ok().and_then(|key| key.value().map(T::copy));
+//!     if let Some(copy) = copy {
+//!         ctx.write::<T>(b"to".into()).replace(copy, c"event", Propagation::Verbatim);
+//!     }
+//! }
+//! ```
+
+use super::context_flags;
+use super::datatype::DataType;
+use super::error::CommandError;
+use super::key::{KeyName, ReadKey, WriteKey};
+use redis_module::raw::{self, RedisModuleCtx};
+
+/// A context of the server, live for as long as somebody holds a reference to this.
+pub struct Context {
+    raw: *mut RedisModuleCtx,
+}
+
+impl Context {
+    /// # Safety
+    /// `raw` is a live context that was handed to the callback that is running, and what is returned
+    /// does not outlive the callback.
+    pub(super) unsafe fn new(raw: *mut RedisModuleCtx) -> Context {
+        Context { raw }
+    }
+
+    pub(super) fn raw(&self) -> *mut RedisModuleCtx {
+        self.raw
+    }
+
+    /// Opens a key for reading.
+    pub fn read<T: DataType>(&self, name: KeyName) -> Result<ReadKey<'_, T>, CommandError> {
+        ReadKey::open(self, name)
+    }
+
+    /// Opens a key for writing.
+    pub fn write<'c, T: DataType>(&'c mut self, name: KeyName<'c>) -> WriteKey<'c, T> {
+        WriteKey::open(self, name)
+    }
+
+    /// Whether the change comes from a primary or a file, where it has been accepted before: limits
+    /// that keep clients in bounds do not apply to it.
+    pub fn is_replayed(&self) -> bool {
+        let accepted_before =
+            raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
+        self.flags() & accepted_before != 0
+    }
+
+    /// Whether a file or a primary's copy is being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
+    }
+
+    /// Whether the client may be made to wait while others are served. Not inside a transaction or a
+    /// script, nor when another module calls.
+    pub fn may_wait(&self) -> bool {
+        let in_one_go = raw::REDISMODULE_CTX_FLAGS_MULTI
+            | raw::REDISMODULE_CTX_FLAGS_LUA
+            | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING;
+        self.flags() & in_one_go == 0
+    }
+
+    /// The number of the database that keys are opened in.
+    pub fn database(&self) -> i32 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetSelectedDb(self.raw)) }
+    }
+
+    fn flags(&self) -> u32 {
+        // SAFETY: the context is live.
+        unsafe { context_flags(self.raw) }
+    }
+}

@@ -1,0 +1,111 @@
+//! The module's section of INFO: `INFO hll`.
+//!
+//! Fields stand in the module's table, each with a function that reads a counter. Reading them is all that
+//! may be done: INFO is asked every few seconds by monitoring, and also by the server's crash report.
+
+use super::is_ok;
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleInfoCtx};
+use std::ffi::{CStr, c_int};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows, or grows and shrinks.
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// From 0.
+    #[expect(
+        clippy::new_without_default,
+        reason = "to be used in a static, and nowhere else"
+    )]
+    pub const fn new() -> Counter {
+        Counter(AtomicU64::new(0))
+    }
+
+    /// One more.
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn take_one(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A field of the section.
+pub struct InfoField {
+    /// Without the module's prefix, which the server adds. Ends in its unit where it has one.
+    pub name: &'static CStr,
+    /// What it says.
+    pub value: InfoValue,
+}
+
+/// What a field says.
+pub enum InfoValue {
+    /// A number.
+    Number(fn() -> u64),
+    /// A text that is always the same.
+    Text(&'static CStr),
+}
+
+impl InfoField {
+    /// A number.
+    pub const fn number(name: &'static CStr, read: fn() -> u64) -> InfoField {
+        InfoField {
+            name,
+            value: InfoValue::Number(read),
+        }
+    }
+
+    /// A text that is always the same.
+    pub const fn text(name: &'static CStr, text: &'static CStr) -> InfoField {
+        InfoField {
+            name,
+            value: InfoValue::Text(text),
+        }
+    }
+}
+
+static FIELDS: OnceLock<&'static [InfoField]> = OnceLock::new();
+
+/// Registers the section; false if the server refuses.
+///
+/// # Safety
+/// `ctx` is the context of the load function.
+pub(super) unsafe fn register(ctx: *mut RedisModuleCtx, fields: &'static [InfoField]) -> bool {
+    FIELDS.get_or_init(|| fields);
+    // SAFETY: by the caller.
+    is_ok(unsafe { api!(RedisModule_RegisterInfoFunc(ctx, Some(tell))) })
+}
+
+/// Without a guard: it allocates nothing and cannot panic, and may run while the server is dying.
+unsafe extern "C" fn tell(ctx: *mut RedisModuleInfoCtx, _for_crash_report: c_int) {
+    // SAFETY: the context is the server's; names end in NUL. A null name is that of the module.
+    unsafe {
+        if raw::RedisModule_InfoAddSection.is_none_or(|add| !is_ok(add(ctx, ptr::null()))) {
+            return;
+        }
+        for field in FIELDS.get().copied().unwrap_or_default() {
+            let name = field.name.as_ptr();
+            match field.value {
+                InfoValue::Number(read) => {
+                    if let Some(add) = raw::RedisModule_InfoAddFieldULongLong {
+                        add(ctx, name, read());
+                    }
+                }
+                InfoValue::Text(text) => {
+                    if let Some(add) = raw::RedisModule_InfoAddFieldCString {
+                        add(ctx, name, text.as_ptr());
+                    }
+                }
+            }
+        }
+    }
+}

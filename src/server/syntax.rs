@@ -1,0 +1,990 @@
+//! A command's syntax, written once.
+//!
+//! [`syntax!`](crate::syntax) declares what a command takes: first its parameters, in their order, then
+//! its options, which stand behind words and come in any order. From the one declaration come
+//!
+//! * the arguments and key specifications of COMMAND DOCS and COMMAND INFO, and the number of words
+//!   (`arity`), for the server and its clients;
+//! * the reader, with the wording of everything that can go wrong;
+//! * the typed result that the command works with;
+//! * the form of the command, `HLL.ESTIMATE numkeys key [key ...] [CONFIDENCE confidence]`, for errors
+//!   that are best answered with it.
+//!
+//! ```
+//! use redis_hll::server::args::{Arg, ArgList};
+//! use redis_hll::server::syntax::{Count, Defaulted, Key, KeyUsage, Number, NumberedKeys, Syntax, Words};
+//! use redis_hll::syntax;
+//!
+//! syntax! {
+//!     /// What the command is asked.
+//!     pub struct Question<'a> {
+//!         names: ArgList<'a> = NumberedKeys { name: "key", usage: KeyUsage::Read };
+//!     }
+//!     options {
+//!         confidence: f64 = Defaulted("CONFIDENCE", Number("confidence", 0.5..=0.9999), 0.95);
+//!     }
+//! }
+//!
+//! let described = Question::describe();
+//! assert_eq!(described.form("HLL.COUNTS"), "HLL.COUNTS numkeys key [key ...] [CONFIDENCE confidence]");
+//! assert_eq!(described.arity(), -2);
+//! ```
+//!
+//! **A word that nobody handles does not compile.** An option is a field of the result, and a field that
+//! is never read is an error where unused code is denied, as it is among the commands of this module:
+//!
+//! ```compile_fail
+//! #![deny(dead_code)]
+//! use redis_hll::server::args::Arg;
+//! use redis_hll::server::syntax::{Flag, Key, KeyUsage, Syntax};
+//!
+//! redis_hll::syntax! {
+//!     struct Question<'a> {
+//!         key: Arg<'a> = Key("key", KeyUsage::Read);
+//!     }
+//!     options {
+//!         forgotten: bool = Flag("FORGOTTEN");
+//!     }
+//! }
+//!
+//! fn run(question: Question) -> Vec<u8> {
+//!     question.key.bytes().to_vec()
+//! }
+//!
+//! fn main() {
+//!     let _: fn(Question) -> Vec<u8> = run;
+//!     let _ = Question::describe();
+//! }
+//! ```
+//!
+//! and a choice is an enumeration, of which a `match` has to name all:
+//!
+//! ```compile_fail,E0004
+//! use redis_hll::server::syntax::Word;
+//!
+//! #[derive(Clone, Copy)]
+//! enum Present {
+//!     Replace,
+//!     Merge,
+//! }
+//!
+//! impl Word for Present {
+//!     const ALL: &'static [(&'static str, Present)] =
+//!         &[("REPLACE", Present::Replace), ("MERGE", Present::Merge)];
+//! }
+//!
+//! fn run(present: Present) -> bool {
+//!     match present {
+//!         Present::Replace => true,
+//!     }
+//! }
+//! ```
+
+use super::args::{Arg, ArgList, Args};
+use super::error::CommandError;
+use redis_module::raw;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+/// What a command takes. Implemented by [`syntax!`](crate::syntax).
+pub trait Syntax {
+    /// The arguments, read.
+    type Value<'a>;
+
+    /// For the server, for clients and for errors.
+    fn describe() -> Description;
+
+    /// Reads all arguments.
+    fn read<'a>(args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError>;
+}
+
+/// Declares a command's syntax; see [`server::syntax`](crate::server::syntax).
+#[macro_export]
+macro_rules! syntax {
+    (
+        $(#[$about:meta])*
+        $vis:vis struct $name:ident<$a:lifetime> {
+            $($field:ident: $type:ty = $parameter:expr;)*
+        }
+        $(options {
+            $($option:ident: $option_type:ty = $clause:expr;)*
+        })?
+    ) => {
+        $(#[$about])*
+        $vis struct $name<$a> {
+            $($field: $type,)*
+            $($($option: $option_type,)*)?
+        }
+
+        impl $crate::server::syntax::Syntax for $name<'static> {
+            type Value<$a> = $name<$a>;
+
+            fn describe() -> $crate::server::syntax::Description {
+                #[allow(unused_mut, reason = "a command may take nothing")]
+                let mut description = $crate::server::syntax::Description::default();
+                $(description.parameter(&$parameter);)*
+                $($(description.clause(&$clause);)*)?
+                description
+            }
+
+            fn read<$a>(
+                args: &mut $crate::server::args::Args<$a>,
+            ) -> Result<$name<$a>, $crate::server::error::CommandError> {
+                $(let $field = $crate::server::syntax::Parameter::read(&$parameter, args)?;)*
+                $(
+                    $(let mut $option = Default::default();)*
+                    while let Some(word) = args.next_word() {
+                        $(
+                            if $crate::server::syntax::Clause::take(&$clause, word, args, &mut $option)? {
+                                continue;
+                            }
+                        )*
+                        let known = [$($crate::server::syntax::Clause::words(&$clause),)*].concat();
+                        return Err(args.unknown_option(word, &known, &Self::describe()));
+                    }
+                    $(let $option = $crate::server::syntax::Clause::finish(&$clause, $option)?;)*
+                )?
+                args.end()?;
+                Ok($name {
+                    $($field,)*
+                    $($($option,)*)?
+                })
+            }
+        }
+    };
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Descriptions
+// ---------------------------------------------------------------------------------------------------------
+
+/// What happens to a key, in the terms of ACL key permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUsage {
+    /// Its content is read.
+    Read,
+    /// Elements are put in.
+    Insert,
+    /// Its content is read, changed and kept.
+    Update,
+}
+
+impl KeyUsage {
+    pub(super) fn flags(self) -> u32 {
+        match self {
+            KeyUsage::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+            KeyUsage::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
+            KeyUsage::Update => {
+                raw::REDISMODULE_CMD_KEY_RW
+                    | raw::REDISMODULE_CMD_KEY_ACCESS
+                    | raw::REDISMODULE_CMD_KEY_UPDATE
+            }
+        }
+    }
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At this position, the command's name being 0.
+    At(usize),
+    /// Behind this word, which stands at or behind the position. A key may have the word for its name, so
+    /// where keys are concerned the server is told that this is not the whole truth, and asks us.
+    Behind(&'static str, usize),
+}
+
+/// How the keys of a specification are found from its place on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyCount {
+    /// So many.
+    Fixed(usize),
+    /// All arguments to the end.
+    ToTheEnd,
+    /// The place holds the number; the keys follow.
+    Numbered,
+}
+
+/// Some keys among the arguments: where they are and what happens to them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeySpec {
+    pub(super) place: Place,
+    pub(super) count: KeyCount,
+    pub(super) usage: KeyUsage,
+}
+
+/// One argument as COMMAND DOCS describes it.
+#[derive(Clone, Debug)]
+pub struct ArgDoc {
+    pub(super) name: String,
+    pub(super) kind: ArgKind,
+    pub(super) token: Option<&'static str>,
+    pub(super) optional: bool,
+    pub(super) multiple: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ArgKind {
+    /// Described by the key specification of that number.
+    Key(usize),
+    String,
+    Integer,
+    Double,
+    Word,
+    OneOf(Vec<ArgDoc>),
+    Block(Vec<ArgDoc>),
+}
+
+impl ArgDoc {
+    fn new(name: &str, kind: ArgKind) -> ArgDoc {
+        ArgDoc {
+            name: name.to_lowercase(),
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+        }
+    }
+
+    fn word(word: &'static str) -> ArgDoc {
+        ArgDoc::new(word, ArgKind::Word).behind(word)
+    }
+
+    fn behind(mut self, word: &'static str) -> ArgDoc {
+        self.token = Some(word);
+        self
+    }
+
+    fn multiple(mut self) -> ArgDoc {
+        self.multiple = true;
+        self
+    }
+
+    fn optional(mut self) -> ArgDoc {
+        self.optional = true;
+        self
+    }
+
+    /// These behind a word; as one block if they are several.
+    fn all_behind(word: &'static str, mut docs: Vec<ArgDoc>) -> ArgDoc {
+        match docs.pop() {
+            Some(only) if docs.is_empty() => only.behind(word),
+            Some(last) => {
+                docs.push(last);
+                ArgDoc::new(word, ArgKind::Block(docs)).behind(word)
+            }
+            None => ArgDoc::word(word),
+        }
+    }
+
+    /// As a person writes it.
+    fn form(&self) -> String {
+        let joined = |parts: &[ArgDoc], by| {
+            let parts: Vec<String> = parts.iter().map(ArgDoc::form).collect();
+            parts.join(by)
+        };
+        let value = match &self.kind {
+            ArgKind::Word => String::new(),
+            ArgKind::OneOf(choices) => joined(choices, " | "),
+            ArgKind::Block(parts) => joined(parts, " "),
+            _ => self.name.clone(),
+        };
+        let mut form = match self.token {
+            Some(token) if value.is_empty() => token.to_owned(),
+            Some(token) => format!("{token} {value}"),
+            None => value,
+        };
+        if self.multiple {
+            form = format!("{form} [{form} ...]");
+        }
+        if self.optional {
+            form = format!("[{form}]");
+        }
+        form
+    }
+}
+
+/// A syntax as the server, its clients and its users are told.
+#[derive(Debug, Default)]
+pub struct Description {
+    pub(super) args: Vec<ArgDoc>,
+    pub(super) keys: Vec<KeySpec>,
+    /// Words that have to be there, the name not included.
+    least: usize,
+    /// Whether more may follow.
+    open: bool,
+}
+
+impl Description {
+    /// Adds the next parameter.
+    pub fn parameter(&mut self, parameter: &impl Parameter) {
+        let at = Place::At(self.least + 1);
+        let docs = parameter.describe(at, self);
+        self.args.extend(docs);
+        let width = parameter.width();
+        self.least += width.least;
+        self.open |= width.open;
+    }
+
+    /// Adds an option.
+    pub fn clause(&mut self, clause: &impl Clause) {
+        let from = self.least + 1;
+        let doc = clause.describe(from, self);
+        self.args.push(doc);
+        self.open = true;
+    }
+
+    /// Adds a key specification, or makes the last one longer by one key; its number.
+    fn key(&mut self, place: Place, count: KeyCount, usage: KeyUsage) -> usize {
+        if let (Some(last), Place::At(at), KeyCount::Fixed(1)) =
+            (self.keys.last_mut(), place, count)
+            && let (Place::At(first), KeyCount::Fixed(n)) = (last.place, last.count)
+            && last.usage == usage
+            && first + n == at
+        {
+            last.count = KeyCount::Fixed(n + 1);
+        } else {
+            self.keys.push(KeySpec {
+                place,
+                count,
+                usage,
+            });
+        }
+        self.keys.len() - 1
+    }
+
+    /// Number of words, the name included; negative for "at least".
+    pub fn arity(&self) -> i32 {
+        let words = self.least as i32 + 1;
+        if self.open { -words } else { words }
+    }
+
+    /// Servers check ACL rules by the key specifications, but find the slots of a cluster by ranges of
+    /// positions alone. A command whose keys are not one is asked where they are.
+    pub(super) fn needs_asking(&self) -> bool {
+        self.keys
+            .iter()
+            .any(|spec| spec.count == KeyCount::Numbered)
+    }
+
+    /// As a person writes it.
+    pub fn form(&self, command: &str) -> String {
+        let words = self.args.iter().map(ArgDoc::form);
+        std::iter::once(command.to_owned())
+            .chain(words)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+/// How many words a parameter is.
+#[derive(Clone, Copy, Debug)]
+pub struct Width {
+    least: usize,
+    open: bool,
+}
+
+impl Width {
+    const ONE: Width = Width {
+        least: 1,
+        open: false,
+    };
+
+    /// One or more. Of `numkeys key ...` it is the number that has to be there: that the keys are
+    /// missing is told in our own words.
+    const SOME: Width = Width {
+        least: 1,
+        open: true,
+    };
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Parameters: what stands in a fixed order
+// ---------------------------------------------------------------------------------------------------------
+
+/// A value among the arguments.
+pub trait Parameter {
+    /// What is read.
+    type Value<'a>;
+
+    /// How many words it is.
+    fn width(&self) -> Width {
+        Width::ONE
+    }
+
+    /// Its documentation; keys are added to `to`.
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc>;
+
+    /// Reads it.
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError>;
+}
+
+/// One key.
+pub struct Key(pub &'static str, pub KeyUsage);
+
+impl Parameter for Key {
+    type Value<'a> = Arg<'a>;
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let spec = to.key(place, KeyCount::Fixed(1), self.1);
+        vec![ArgDoc::new(self.0, ArgKind::Key(spec))]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Arg<'a>, CommandError> {
+        let found = args.take(1).ok_or(CommandError::Arity)?;
+        args.note(found, self.1);
+        found.only().ok_or(CommandError::Arity)
+    }
+}
+
+/// One or more keys, to the end.
+pub struct Keys(pub &'static str, pub KeyUsage);
+
+impl Parameter for Keys {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let spec = to.key(place, KeyCount::ToTheEnd, self.1);
+        vec![ArgDoc::new(self.0, ArgKind::Key(spec)).multiple()]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        let found = args.rest()?;
+        args.note(found, self.1);
+        Ok(found)
+    }
+}
+
+/// `numkeys key [key ...]`.
+pub struct NumberedKeys {
+    /// Of a key in the documentation.
+    pub name: &'static str,
+    /// What happens to them.
+    pub usage: KeyUsage,
+}
+
+impl Parameter for NumberedKeys {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let spec = to.key(place, KeyCount::Numbered, self.usage);
+        vec![
+            ArgDoc::new("numkeys", ArgKind::Integer),
+            ArgDoc::new(self.name, ArgKind::Key(spec)).multiple(),
+        ]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        let missing = |_| CommandError::form("numkeys is missing");
+        let number = args.count().map_err(missing)?.map_err(|given| {
+            CommandError::form(format_args!(
+                "numkeys must be a whole number from 1 on, got '{}'",
+                given.shown()
+            ))
+        })?;
+        let left = args.remaining();
+        let found = args.take(number).ok_or_else(|| {
+            CommandError::form(format_args!(
+                "numkeys is {number} and {left} arguments follow, give that many keys"
+            ))
+        })?;
+        args.note(found, self.usage);
+        args.counted(found);
+        Ok(found)
+    }
+}
+
+/// No word at all, for a syntax of which nothing lasts as long as the arguments do.
+pub struct Nothing;
+
+impl Parameter for Nothing {
+    type Value<'a> = PhantomData<&'a ()>;
+
+    fn width(&self) -> Width {
+        Width {
+            least: 0,
+            open: false,
+        }
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        Vec::new()
+    }
+
+    fn read<'a>(&self, _: &mut Args<'a>) -> Result<PhantomData<&'a ()>, CommandError> {
+        Ok(PhantomData)
+    }
+}
+
+/// Any bytes.
+pub struct Bytes(pub &'static str);
+
+impl Parameter for Bytes {
+    type Value<'a> = Arg<'a>;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.0, ArgKind::String)]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Arg<'a>, CommandError> {
+        args.next()
+    }
+}
+
+/// One or more of any bytes, to the end.
+pub struct BytesToTheEnd(pub &'static str);
+
+impl Parameter for BytesToTheEnd {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.0, ArgKind::String).multiple()]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        args.rest()
+    }
+}
+
+/// A whole number in a range.
+pub struct Integer(pub &'static str, pub RangeInclusive<i64>);
+
+impl Parameter for Integer {
+    type Value<'a> = i64;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.0, ArgKind::Integer)]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<i64, CommandError> {
+        args.integer(self.0, self.1.clone())
+    }
+}
+
+/// A number in a range.
+pub struct Number(pub &'static str, pub RangeInclusive<f64>);
+
+impl Parameter for Number {
+    type Value<'a> = f64;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.0, ArgKind::Double)]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<f64, CommandError> {
+        args.number(self.0, self.1.clone())
+    }
+}
+
+/// Something that is one of some words.
+pub trait Word: Copy + 'static {
+    /// All of them, in upper case.
+    const ALL: &'static [(&'static str, Self)];
+}
+
+/// Which of the words an argument is, in any case.
+pub(super) fn find_word<W: Word>(arg: Arg) -> Option<usize> {
+    W::ALL.iter().position(|(word, _)| arg.is_word(word))
+}
+
+fn words<W: Word>() -> Vec<&'static str> {
+    W::ALL.iter().map(|&(word, _)| word).collect()
+}
+
+fn word_docs<W: Word>(name: &str) -> ArgDoc {
+    let choices = words::<W>().into_iter().map(ArgDoc::word).collect();
+    ArgDoc::new(name, ArgKind::OneOf(choices))
+}
+
+/// One of some words.
+pub struct Choice<W>(pub &'static str, pub PhantomData<W>);
+
+impl<W: Word> Choice<W> {
+    /// Called so in the documentation and in errors.
+    pub const fn new(name: &'static str) -> Choice<W> {
+        Choice(name, PhantomData)
+    }
+}
+
+impl<W: Word> Parameter for Choice<W> {
+    type Value<'a> = W;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![word_docs::<W>(self.0)]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<W, CommandError> {
+        let given = args.next()?;
+        find_word::<W>(given)
+            .map(|found| W::ALL[found].1)
+            .ok_or_else(|| {
+                CommandError::invalid(format_args!(
+                    "{} must be {}, got '{}'",
+                    self.0,
+                    words::<W>().join(" or "),
+                    given.shown()
+                ))
+            })
+    }
+}
+
+/// A word that has to be there, and a value.
+pub struct After<P>(pub &'static str, pub P);
+
+impl<P: Parameter> Parameter for After<P> {
+    type Value<'a> = P::Value<'a>;
+
+    fn width(&self) -> Width {
+        let width = self.1.width();
+        Width {
+            least: width.least + 1,
+            ..width
+        }
+    }
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let place = match place {
+            Place::At(at) => Place::At(at + 1),
+            Place::Behind(..) => place,
+        };
+        let docs = self.1.describe(place, to);
+        vec![ArgDoc::all_behind(self.0, docs)]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<P::Value<'a>, CommandError> {
+        let given = args.next()?;
+        if given.is_word(self.0) {
+            return self.1.read(args);
+        }
+        let docs = self.1.describe(Place::At(0), &mut Description::default());
+        let value = docs.first().map_or("value", |doc| &doc.name);
+        Err(CommandError::invalid(format_args!(
+            "the word before the {value} must be {}, got '{}'",
+            self.0,
+            given.shown()
+        )))
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Clauses: what stands behind words, in any order
+// ---------------------------------------------------------------------------------------------------------
+
+/// An option of a command.
+pub trait Clause {
+    /// What has been read of it.
+    type Slot<'a>: Default;
+    /// What it comes to.
+    type Value<'a>;
+
+    /// The words that it begins with.
+    fn words(&self) -> Vec<&'static str>;
+
+    /// Its documentation; keys are added to `to`. Options stand from this position on.
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc;
+
+    /// Reads it if the word is one of its own; whether it was.
+    fn take<'a>(
+        &self,
+        word: Arg<'a>,
+        args: &mut Args<'a>,
+        slot: &mut Self::Slot<'a>,
+    ) -> Result<bool, CommandError>;
+
+    /// The value when everything was read.
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError>;
+}
+
+pub(super) fn given_twice(word: &str) -> CommandError {
+    CommandError::invalid(format_args!("option {word} is given twice, give it once"))
+}
+
+pub(super) fn without_value(word: &str, error: CommandError) -> CommandError {
+    match error {
+        CommandError::Arity => {
+            CommandError::invalid(format_args!("option {word} is without its value, give one"))
+        }
+        other => other,
+    }
+}
+
+pub(super) fn unknown_option(word: Arg, known: &[&str]) -> CommandError {
+    CommandError::invalid(format_args!(
+        "unknown option '{}', known here: {}",
+        word.shown(),
+        known.join(", ")
+    ))
+}
+
+/// `[WORD value]`
+pub struct Optional<P>(pub &'static str, pub P);
+
+impl<P: Parameter> Clause for Optional<P> {
+    type Slot<'a> = Option<P::Value<'a>>;
+    type Value<'a> = Option<P::Value<'a>>;
+
+    fn words(&self) -> Vec<&'static str> {
+        vec![self.0]
+    }
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let docs = self.1.describe(Place::Behind(self.0, from), to);
+        ArgDoc::all_behind(self.0, docs).optional()
+    }
+
+    fn take<'a>(
+        &self,
+        word: Arg<'a>,
+        args: &mut Args<'a>,
+        slot: &mut Self::Slot<'a>,
+    ) -> Result<bool, CommandError> {
+        if !word.is_word(self.0) {
+            return Ok(false);
+        }
+        if slot.is_some() {
+            return Err(given_twice(self.0));
+        }
+        let value = self.1.read(args);
+        *slot = Some(value.map_err(|error| without_value(self.0, error))?);
+        Ok(true)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot)
+    }
+}
+
+/// A clause that is another one (its first field) with another end.
+macro_rules! like_optional {
+    () => {
+        fn words(&self) -> Vec<&'static str> {
+            self.0.words()
+        }
+
+        fn take<'a>(
+            &self,
+            word: Arg<'a>,
+            args: &mut Args<'a>,
+            slot: &mut Self::Slot<'a>,
+        ) -> Result<bool, CommandError> {
+            self.0.take(word, args, slot)
+        }
+    };
+}
+
+/// `[WORD value]`, with a value for where it is left out.
+pub struct Defaulted<P, V>(pub Optional<P>, pub V);
+
+impl<P: Parameter, V: Clone> Clause for Defaulted<P, V>
+where
+    P: for<'a> Parameter<Value<'a> = V>,
+{
+    type Slot<'a> = Option<V>;
+    type Value<'a> = V;
+
+    like_optional!();
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        self.0.describe(from, to)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot.unwrap_or_else(|| self.1.clone()))
+    }
+}
+
+/// `WORD value`, which has to be there, wherever it stands.
+pub struct Required<P>(pub Optional<P>);
+
+impl<P: Parameter> Clause for Required<P> {
+    type Slot<'a> = Option<P::Value<'a>>;
+    type Value<'a> = P::Value<'a>;
+
+    like_optional!();
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let mut doc = self.0.describe(from, to);
+        doc.optional = false;
+        doc
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        slot.ok_or_else(|| CommandError::form(format_args!("{} is missing", self.0.0)))
+    }
+}
+
+/// `[WORD]`
+pub struct Flag(pub &'static str);
+
+impl Clause for Flag {
+    type Slot<'a> = bool;
+    type Value<'a> = bool;
+
+    fn words(&self) -> Vec<&'static str> {
+        vec![self.0]
+    }
+
+    fn describe(&self, _: usize, _: &mut Description) -> ArgDoc {
+        ArgDoc::word(self.0).optional()
+    }
+
+    fn take<'a>(
+        &self,
+        word: Arg<'a>,
+        _: &mut Args<'a>,
+        slot: &mut bool,
+    ) -> Result<bool, CommandError> {
+        if !word.is_word(self.0) {
+            return Ok(false);
+        }
+        if std::mem::replace(slot, true) {
+            return Err(given_twice(self.0));
+        }
+        Ok(true)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot)
+    }
+}
+
+/// `[WORD value | WORD value]`: one of several, which make the same kind of thing.
+pub struct OneOf<T: 'static> {
+    /// In the documentation.
+    pub name: &'static str,
+    /// The several.
+    pub alternatives: &'static [&'static dyn Alternative<T>],
+    /// Why there can be only one.
+    pub conflict: &'static str,
+}
+
+/// One of several; see [`OneOf`].
+pub trait Alternative<T>: Sync {
+    /// The word that it begins with.
+    fn word(&self) -> &'static str;
+
+    /// Its documentation.
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc;
+
+    /// What is made of its value.
+    fn read(&self, args: &mut Args) -> Result<T, CommandError>;
+}
+
+/// `WORD value`, and what is made of the value.
+pub struct Made<P, V, T>(pub &'static str, pub P, pub fn(V) -> T);
+
+impl<P, V, T> Alternative<T> for Made<P, V, T>
+where
+    P: for<'a> Parameter<Value<'a> = V> + Sync,
+{
+    fn word(&self) -> &'static str {
+        self.0
+    }
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let docs = self.1.describe(Place::Behind(self.0, from), to);
+        ArgDoc::all_behind(self.0, docs)
+    }
+
+    fn read(&self, args: &mut Args) -> Result<T, CommandError> {
+        self.1.read(args).map(self.2)
+    }
+}
+
+impl<T> Clause for OneOf<T> {
+    type Slot<'a> = Option<(usize, T)>;
+    type Value<'a> = Option<T>;
+
+    fn words(&self) -> Vec<&'static str> {
+        self.alternatives.iter().map(|one| one.word()).collect()
+    }
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let docs = self.alternatives.iter().map(|one| one.describe(from, to));
+        ArgDoc::new(self.name, ArgKind::OneOf(docs.collect())).optional()
+    }
+
+    fn take<'a>(
+        &self,
+        word: Arg<'a>,
+        args: &mut Args<'a>,
+        slot: &mut Option<(usize, T)>,
+    ) -> Result<bool, CommandError> {
+        let found = self
+            .alternatives
+            .iter()
+            .position(|one| word.is_word(one.word()));
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        let one = self.alternatives[found];
+        match slot {
+            Some((before, _)) if *before == found => return Err(given_twice(one.word())),
+            Some(_) => return Err(CommandError::invalid(self.conflict)),
+            None => {}
+        }
+        let value = one.read(args);
+        *slot = Some((
+            found,
+            value.map_err(|error| without_value(one.word(), error))?,
+        ));
+        Ok(true)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot.map(|(_, value)| value))
+    }
+}
+
+/// `[WORD | WORD]`: one of several words that exclude each other.
+pub struct OneWord<W> {
+    /// In the documentation.
+    pub name: &'static str,
+    /// Why there can be only one.
+    pub conflict: &'static str,
+    /// The words.
+    pub words: PhantomData<W>,
+}
+
+impl<W: Word> Clause for OneWord<W> {
+    type Slot<'a> = Option<W>;
+    type Value<'a> = Option<W>;
+
+    fn words(&self) -> Vec<&'static str> {
+        words::<W>()
+    }
+
+    fn describe(&self, _: usize, _: &mut Description) -> ArgDoc {
+        word_docs::<W>(self.name).optional()
+    }
+
+    fn take<'a>(
+        &self,
+        word: Arg<'a>,
+        _: &mut Args<'a>,
+        slot: &mut Option<W>,
+    ) -> Result<bool, CommandError> {
+        let Some(found) = find_word::<W>(word) else {
+            return Ok(false);
+        };
+        if slot.replace(W::ALL[found].1).is_some() {
+            return Err(CommandError::invalid(self.conflict));
+        }
+        Ok(true)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot)
+    }
+}

@@ -1,0 +1,294 @@
+//! A queue of long work, and the threads that do it.
+//!
+//! **Fair**: work is done in steps, and a thread that has spent [`SLICE`] on one piece of work looks who has
+//! had the least so far and goes on with that. So a new client waits for a slice or two, however many long
+//! tables are being computed, and work that needs more waits in proportion to what it has had. (In the
+//! literature: foreground-background scheduling, or least attained service; Nuyens and Wierman 2008.)
+//!
+//! **Bounded**: in places and in the bytes that the work keeps alive.
+//!
+//! **For those who are there**: when a client leaves or its time is up, its work is taken out of the queue at
+//! once, or stopped at the next step.
+
+use super::blocked::{Departure, OnDeparture, Waiting};
+use super::context::Context;
+use super::error::CommandError;
+use super::guard::guarded;
+use super::info::Counter;
+use super::reply::{Outcome, Reply};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Something that takes long, in steps of a few milliseconds at the most wherever that is possible.
+pub trait Work: Send {
+    /// Does the next step. Breaks with the outcome when there is nothing left to do.
+    fn step(&mut self) -> ControlFlow<Outcome>;
+}
+
+/// A thread goes on with other work, if there is some, after so long.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// Pieces of work that may be outstanding at a time.
+const MOST_PLACES: usize = 256;
+
+/// Bytes that outstanding work may keep alive together; one piece is let in whatever its size.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Pieces of work that a thread is at.
+pub static RUNNING: Counter = Counter::new();
+/// Pieces of work in the queue, those begun included that wait for their next slice.
+pub static WAITING: Counter = Counter::new();
+/// Pieces of work that were done.
+pub static DONE: Counter = Counter::new();
+/// Pieces of work that were refused because the queue was full.
+pub static REFUSED: Counter = Counter::new();
+/// Pieces of work given up because the client had left.
+pub static DROPPED: Counter = Counter::new();
+/// Pieces of work given up because their time was up.
+pub static TIMED_OUT: Counter = Counter::new();
+
+struct Job {
+    ticket: Arc<Ticket>,
+    client: Waiting,
+    work: Box<dyn Work>,
+    bytes: usize,
+    /// What it has had so far.
+    spent: Duration,
+}
+
+/// What the server's thread and the workers both know of a job.
+struct Ticket {
+    /// In order of arrival.
+    number: u64,
+    /// Whether nobody waits for the answer any more.
+    departed: AtomicBool,
+    timeout: Option<Duration>,
+}
+
+/// Least attained service first, then order of arrival.
+type Place = (Duration, u64);
+
+#[derive(Default)]
+struct Queue {
+    waiting: BTreeMap<Place, Job>,
+    /// Of all work that is outstanding.
+    places: usize,
+    bytes: usize,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: BTreeMap::new(),
+    places: 0,
+    bytes: 0,
+});
+
+/// Told when there is work.
+static ARRIVED: Condvar = Condvar::new();
+
+fn queue() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Queue {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.places < MOST_PLACES && (self.places == 0 || self.bytes + bytes <= MOST_BYTES)
+    }
+
+    fn push(&mut self, job: Job) {
+        WAITING.add_one();
+        self.waiting.insert((job.spent, job.ticket.number), job);
+        ARRIVED.notify_one();
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let (_, job) = self.waiting.pop_first()?;
+        WAITING.take_one();
+        Some(job)
+    }
+
+    /// Takes a job out that waits.
+    fn take(&mut self, number: u64) -> Option<Job> {
+        let place = *self.waiting.keys().find(|place| place.1 == number)?;
+        WAITING.take_one();
+        self.waiting.remove(&place)
+    }
+
+    fn leave(&mut self, bytes: usize) {
+        self.places -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+impl OnDeparture for Ticket {
+    fn departed(&self, how: Departure) {
+        match how {
+            Departure::Gone => DROPPED.add_one(),
+            Departure::TimedOut => TIMED_OUT.add_one(),
+        }
+        self.departed.store(true, Ordering::Release);
+        // What is not here is with a thread, which looks at the flag before it comes back here.
+        let waiting = queue().take(self.number);
+        if let Some(job) = waiting {
+            job.give_up();
+        }
+    }
+
+    fn timeout_error(&self) -> CommandError {
+        let limit = match self.timeout {
+            Some(timeout) => format!("{} ms", timeout.as_millis()),
+            None => "no limit".to_owned(),
+        };
+        CommandError::invalid(format_args!(
+            "the answer was given up, by CLIENT UNBLOCK or because it took longer than \
+             hll.query-timeout allows ({limit}), ask for less at once or raise it"
+        ))
+    }
+}
+
+impl Job {
+    fn has_departed(&self) -> bool {
+        self.ticket.departed.load(Ordering::Acquire)
+    }
+
+    fn give_up(self) {
+        queue().leave(self.bytes);
+        drop(self.work);
+        self.client.release();
+    }
+
+    fn finish(self, outcome: Outcome) {
+        queue().leave(self.bytes);
+        drop(self.work);
+        DONE.add_one();
+        self.client.answer(outcome);
+    }
+
+    /// Works until it is done, a slice is over, or nobody waits any more.
+    fn run_slice(&mut self) -> ControlFlow<Outcome> {
+        let Job {
+            ticket,
+            client,
+            work,
+            spent,
+            ..
+        } = self;
+        let start = Instant::now();
+        let result = client.measured(|| {
+            guarded(ControlFlow::Break(Err(CommandError::Internal)), || {
+                loop {
+                    work.step()?;
+                    if start.elapsed() >= SLICE || ticket.departed.load(Ordering::Acquire) {
+                        return ControlFlow::Continue(());
+                    }
+                }
+            })
+        });
+        *spent += start.elapsed();
+        result
+    }
+}
+
+/// Has the work done for the client of the running command, which waits for it, but for no longer than
+/// `timeout`. The work keeps so many bytes alive. Only if [`Context::may_wait`].
+pub fn enqueue(
+    ctx: &mut Context,
+    timeout: Option<Duration>,
+    bytes: usize,
+    mut work: Box<dyn Work>,
+) -> Outcome {
+    if !start_workers() {
+        return run_to_the_end(&mut *work);
+    }
+    {
+        let mut queue = queue();
+        if !queue.has_room(bytes) {
+            REFUSED.add_one();
+            return Err(CommandError::invalid(format_args!(
+                "{MOST_PLACES} long answers or {} MiB of copies for them are being worked on, try again \
+                 later",
+                MOST_BYTES >> 20
+            )));
+        }
+        queue.places += 1;
+        queue.bytes += bytes;
+    }
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let ticket = Arc::new(Ticket {
+        number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+        departed: AtomicBool::new(false),
+        timeout,
+    });
+    let client = ctx.block(timeout, ticket.clone());
+    queue().push(Job {
+        ticket,
+        client,
+        work,
+        bytes,
+        spent: Duration::ZERO,
+    });
+    Ok(Reply::None)
+}
+
+/// Does work here and now.
+pub fn run_to_the_end(work: &mut dyn Work) -> Outcome {
+    loop {
+        if let ControlFlow::Break(outcome) = work.step() {
+            return outcome;
+        }
+    }
+}
+
+/// Starts the threads at the first use: one core is the server's. False if there can be none.
+fn start_workers() -> bool {
+    static STARTED: OnceLock<bool> = OnceLock::new();
+    *STARTED.get_or_init(|| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let wanted = cores.saturating_sub(1).clamp(1, 4);
+        let start = |_: &usize| {
+            let thread = thread::Builder::new().name("hll-worker".to_owned());
+            thread.spawn(work_for_ever).is_ok()
+        };
+        (0..wanted).filter(start).count() > 0
+    })
+}
+
+fn work_for_ever() {
+    loop {
+        let mut job = next_job();
+        RUNNING.add_one();
+        if job.has_departed() {
+            job.give_up();
+        } else {
+            match job.run_slice() {
+                ControlFlow::Break(outcome) => job.finish(outcome),
+                ControlFlow::Continue(()) => go_on_later(job),
+            }
+        }
+        RUNNING.take_one();
+    }
+}
+
+fn next_job() -> Job {
+    let mut queue = queue();
+    loop {
+        if let Some(job) = queue.pop() {
+            return job;
+        }
+        queue = ARRIVED.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn go_on_later(job: Job) {
+    let mut queue = queue();
+    // Under the lock: who departs after this finds it in the queue.
+    if !job.has_departed() {
+        queue.push(job);
+        return;
+    }
+    drop(queue);
+    job.give_up();
+}
