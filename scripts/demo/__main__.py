@@ -4,6 +4,7 @@ Arguments are checked before anything slow happens: `--check` only does that, an
 """
 
 import argparse
+import csv
 import os
 import shlex
 import signal
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .events import DEVICES, EVENTS_PER_VISITOR, STEPS, synthetic_week
-from .readers import Columns, InputError, Source, Tally
+from .readers import MOST_VALUES, OTHER, Columns, InputError, Source, Tally, is_pipe
 
 if TYPE_CHECKING:
+    from .load import Exact
     from .report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +33,10 @@ def arguments(line: list[str]) -> argparse.Namespace:
   scripts/run access.log.gz                        a web server's log; users are client addresses
   scripts/run orders.csv --user customer_id --time date --per month
   scripts/run events.jsonl --user user.id --step name --funnel view,cart,pay
+  zcat logs/*.gz | scripts/run -                   from a pipe, which is copied to a temporary file first
 """)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE",
-                        help="access log in combined format, CSV with a header, or JSON Lines; plain or .gz")
+                        help="access log in combined format, CSV with a header, or JSON Lines; plain or .gz; - is standard input")
     parser.add_argument("--port", type=_number(1, 65535), help="port of the server (default: a free one)")
     parser.add_argument("--precision", type=_number(4, 18), metavar="P",
                         help="2^P registers per sketch, 4 to 18 (default: the module's, 13)")
@@ -55,7 +58,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
                                                          "(default: ISO 8601, access log, or Unix time)")
     read.add_argument("--delimiter", metavar="C", help="of CSV (default: found in the header)")
     read.add_argument("--per", choices=("hour", "day", "week", "month"), default="day", help="one sketch per ... (default: day)")
-    read.add_argument("--funnel", metavar="A,B,...", help="values of the step column in the order of the funnel")
+    read.add_argument("--funnel", metavar="A,B,...", help=f"values of the step column in the order of the funnel; one with a comma in it stands in "
+                           f"quotation marks. These steps and the {MOST_VALUES} most frequent others have sketches of their own")
     # For scripts/run.
     parser.add_argument("--module", type=Path, default=ROOT / "target/release/libredis_hll.so", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
@@ -73,6 +77,9 @@ def arguments(line: list[str]) -> argparse.Namespace:
         options.delimiter = {"\\t": "\t", "tab": "\t"}.get(options.delimiter, options.delimiter)
         if len(options.delimiter) != 1:
             parser.error("--delimiter must be one character, or tab")
+    options.funnel = [step.strip() for step in next(csv.reader([options.funnel or ""], skipinitialspace=True), [])]
+    if not all(options.funnel):
+        parser.error("--funnel has a step without a name; give values of the step column: --funnel view,cart,pay")
     if options.day and options.time:
         parser.error("--day and --time exclude each other")
     return options
@@ -95,7 +102,7 @@ def open_source(options: argparse.Namespace) -> Source | None:
     if options.file is None:
         return None
     columns = Columns(options.time, options.user, options.step, options.device, options.day, options.time_format)
-    return Source(options.file, options.format, columns, options.per, options.delimiter)
+    return Source(options.file, options.format, columns, options.per, options.delimiter, steps=options.funnel)
 
 
 def main() -> int:
@@ -104,6 +111,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        if options.check and options.file and is_pipe(options.file):
+            return 0  # what is in it is known only once
         source = open_source(options)
         if options.check:
             return 0
@@ -148,16 +157,22 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
             else:
-                print(f"      {source.path}: {source.describe()}")
+                print(f"      {source.name}: {source.describe()}")
+                if source.has_values:
+                    print("      read twice: first to see which steps and devices are frequent, then to load", flush=True)
+                    counting = Progress(source.size)
+                    try:
+                        source.rank(counting.at)
+                    finally:
+                        counting.close()
                 exact, loader = load(client, source, Progress(source.size), lambda: source.position)
                 print_tally(source.tally)
                 if exact.events == 0:
                     raise InputError("no line of the file could be used")
-                funnel_steps = options.funnel.split(",") if options.funnel else []
+                funnel_steps = options.funnel
                 for step in funnel_steps:
                     if step not in exact.steps:
-                        raise InputError(f"no event has the step '{step}' (--funnel); there are: "
-                                         f"{', '.join(list(exact.steps)[:20]) or 'no steps, name their column with --step'}")
+                        raise InputError(f"no event has the step '{step}' (--funnel); {steps_there(exact)}")
             print(f"      {exact.events:,} events as {loader.elements:,} elements in {loader.commands:,} HLL.ADD commands; "
                   f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)")
 
@@ -190,7 +205,18 @@ def print_tally(tally: Tally) -> None:
     if tally.truncated:
         print(f"      WARNING: {tally.truncated}; what came before is used")
     for what, number in tally.folded.items():
-        print(f"      {number:,} events with a rare {what} are counted under the name (other)")
+        print(f"      {number:,} events of {what}s that are not named and not among the {MOST_VALUES} most frequent are counted "
+              "together as (other)")
+
+
+def steps_there(exact: "Exact") -> str:
+    """For somebody who named a step that is not there: those with the most users that are."""
+    from .load import step_key
+
+    steps = sorted((step for step in exact.steps if step != OTHER), key=lambda step: -len(exact.users[step_key(step)]))
+    if not steps:
+        return "there are no steps, name their column with --step"
+    return f"{'there are' if len(steps) <= 20 else 'those with the most users are'}: {', '.join(steps[:20])}"
 
 
 def should_keep(options: argparse.Namespace) -> bool:

@@ -6,15 +6,24 @@ cannot be told) is an InputError with a text for the user.
 
 Text is decoded as UTF-8 with surrogateescape and encoded back the same way, so that two users whose names are
 different bytes stay different, whatever their encoding.
+
+A file is read twice where it has steps or devices: first to count how often each of their values occurs, then to load.
+Each value that is kept has a sketch and an exact set of its own, so only the most frequent ones are, and those that
+were asked for by name; the rest is counted together. Neither reading holds the file in memory (see Frequent). What
+cannot be read twice, a pipe, is copied to a temporary file before.
 """
 
 import csv
 import gzip
 import json
+import os
 import re
+import shutil
+import sys
+import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -25,6 +34,7 @@ from .events import Event
 
 EXAMPLES = 3  # bad lines that are shown
 OTHER = "(other)"
+MOST_VALUES = 100  # of the steps, and of the devices, that get a sketch of their own
 
 
 class InputError(Exception):
@@ -71,19 +81,66 @@ USUAL = {
 }
 
 
+class Frequent:
+    """How often values occur, in bounded memory.
+
+    Exact while there are fewer than `capacity` different ones. When there are as many, the counts of all are lowered by
+    the middle one of them, and those that fall to nothing are forgotten (Misra and Gries, in batches). So a count is
+    never too high, and too low by at most 2 / `capacity` of everything that was counted: what is frequent stays.
+    """
+
+    def __init__(self, capacity: int = 200_000) -> None:
+        self.capacity = capacity  # 200,000 values of some 20 characters are about 25 MB
+        self.counts: Counter[str] = Counter()
+
+    def add(self, value: str) -> None:
+        self.counts[value] += 1
+        if len(self.counts) >= self.capacity:
+            middle = sorted(self.counts.values())[len(self.counts) // 2]
+            self.counts = Counter({value: count - middle for value, count in self.counts.items() if count > middle})
+
+    def most(self, number: int) -> list[str]:
+        """The most frequent first; of equally frequent ones those that were met first."""
+        return [value for value, _ in self.counts.most_common(number)]
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether it can be read only once: standard input (-), a named pipe, a process substitution."""
+    return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _spool(path: Path) -> IO[bytes]:
+    """A copy of a pipe, in a file that has no name and is gone with this process."""
+    copy: IO[bytes] = tempfile.TemporaryFile(prefix="redis-hll-")
+    if str(path) == "-":
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+    else:
+        with path.open("rb") as pipe:
+            shutil.copyfileobj(pipe, copy)
+    copy.flush()
+    return copy
+
+
 class Source:
-    """A file of events. Iterate over it once; `tally` then says what was met, `position` how far the reading is."""
+    """A file of events. Iterate over it once; `tally` then says what was met, `position` how far the reading is.
+
+    `steps` are values of the step column that are kept however rare they are; of the others, and of devices, the
+    `max_values` most frequent.
+    """
 
     def __init__(self, path: Path, format: str = "auto", columns: Columns | None = None, per: str = "day",
-                 delimiter: str | None = None, max_values: int = 100) -> None:
+                 delimiter: str | None = None, max_values: int = MOST_VALUES, steps: Iterable[str] = ()) -> None:
         self.path, self.per, self.delimiter = path, per, delimiter
+        self.name = "standard input" if str(path) == "-" else str(path)  # for the user
         self.columns = columns or Columns()
         self.tally = Tally()
-        self._values: dict[str, set[str]] = {"step": set(), "device": set()}
+        self._named: dict[str, list[str]] = {"step": list(dict.fromkeys(steps)), "device": []}
         self._max_values = max_values
-        if not path.is_file():
+        self._kept: dict[str, set[str]] | None = None  # known after the first reading
+        self._spooled = _spool(path) if is_pipe(path) else None
+        if self._spooled is None and not path.is_file():
             raise InputError(f"there is no file {path}")
-        self.size = path.stat().st_size
+        self.size = os.fstat(self._spooled.fileno()).st_size if self._spooled else path.stat().st_size
         self._raw: IO[bytes] | None = None
         first = self._head()
         self.format = _guess_format(first) if format == "auto" else format
@@ -91,9 +148,16 @@ class Source:
 
     # Opening
 
+    def _bytes(self) -> IO[bytes]:
+        if self._spooled is None:
+            return self.path.open("rb")
+        again = os.fdopen(os.dup(self._spooled.fileno()), "rb")
+        again.seek(0)
+        return again
+
     def _open(self) -> Iterator[str]:
         """The lines of the file as text. A compressed file that breaks off ends here, and the tally says so."""
-        self._raw = self.path.open("rb")
+        self._raw = self._bytes()
         compressed = self._raw.read(2) == b"\x1f\x8b"
         self._raw.seek(0)
         with self._raw:
@@ -113,8 +177,8 @@ class Source:
             if len(lines) == count:
                 break
         if not any(line.strip() for line in lines):
-            raise InputError(f"{self.path} is empty" if not self.tally.truncated else
-                             f"{self.path}: {self.tally.truncated}")
+            raise InputError(f"{self.name} is empty" if not self.tally.truncated else
+                             f"{self.name}: {self.tally.truncated}")
         self.tally = Tally()
         return lines
 
@@ -138,11 +202,11 @@ class Source:
         else:
             known = _json_columns(head)
             if not known:
-                raise InputError(f"{self.path} has no JSON object in its first {len(head)} lines")
+                raise InputError(f"{self.name} has no JSON object in its first {len(head)} lines")
         for what in ("time", "user", "step", "device", "day"):
             named = getattr(columns, what)
             if named is not None and named not in known:
-                raise InputError(f"{self.path} has no column '{named}' (--{what}); it has: {', '.join(known)}")
+                raise InputError(f"{self.name} has no column '{named}' (--{what}); it has: {', '.join(known)}")
         taken = {getattr(columns, what) for what in ("time", "user", "step", "device", "day")}
         for what, names in USUAL.items():
             if getattr(columns, what) is None and not (what == "time" and columns.day):
@@ -151,7 +215,7 @@ class Source:
                 taken.add(found)
         for what in ("time", "user"):
             if getattr(columns, what) is None and not (what == "time" and columns.day):
-                raise InputError(f"{self.path}: which column is the {what}? Say it with --{what}; there are: "
+                raise InputError(f"{self.name}: which column is the {what}? Say it with --{what}; there are: "
                                  f"{', '.join(known)}")
 
     def describe(self) -> str:
@@ -162,6 +226,42 @@ class Source:
     # Reading
 
     def __iter__(self) -> Iterator[Event]:
+        if self._kept is None:
+            self.rank()
+        for event in self._events():
+            yield event._replace(step=self._kept_as("step", event.step), device=self._kept_as("device", event.device))
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is a column of steps or of devices, so that the values to keep have to be found first."""
+        return bool(self.columns.step or self.columns.device)
+
+    def rank(self, progress: Callable[[int, int], None] = lambda position, events: None) -> None:
+        """The first reading: which steps and devices are kept. `progress` is told the position and the events so far."""
+        found = {"step": Frequent(), "device": Frequent()}
+        if self.has_values:
+            for number, event in enumerate(self._events(), 1):
+                if event.step is not None:
+                    found["step"].add(event.step)
+                if event.device is not None:
+                    found["device"].add(event.device)
+                if number % 5000 == 0:
+                    progress(self.position, number)
+            self.tally = Tally()
+        self._kept = {}
+        for what, counted in found.items():
+            named = self._named[what]
+            others = [value for value in counted.most(self._max_values + len(named)) if value not in named]
+            self._kept[what] = {*named, *others[:self._max_values]}
+
+    def _kept_as(self, what: str, value: str | None) -> str | None:
+        if value is None or self._kept is None or value in self._kept[what]:
+            return value
+        self.tally.folded[what] += 1
+        return OTHER
+
+    def _events(self) -> Iterator[Event]:
+        """Every event of the file with its step and device as they are written."""
         records = {"combined": self._combined, "csv": self._csv, "jsonl": self._jsonl}[self.format]
         columns, tally = self.columns, self.tally
         for number, record in records():
@@ -171,8 +271,8 @@ class Source:
                     tally.no_user += 1
                     continue
                 period = self._period(record)
-                step = self._value("step", record)
-                device = self._value("device", record)
+                step = _text(record.get(columns.step)) or None if columns.step else None
+                device = _text(record.get(columns.device)) or None if columns.device else None
             except ValueError as error:
                 tally.reject(number, str(error))
                 continue
@@ -186,20 +286,6 @@ class Source:
                 raise ValueError(f"no {self.columns.day}")
             return day
         return _period_of(_text(record.get(self.columns.time)), self.columns.time_format, self.per)
-
-    def _value(self, what: str, record: dict[str, Any]) -> str | None:
-        """The step or device, with at most `max_values` different ones: each has a key and an exact set of its own."""
-        column = getattr(self.columns, what)
-        value = _text(record.get(column)) if column else None
-        if not value:
-            return None
-        seen = self._values[what]
-        if value not in seen:
-            if len(seen) >= self._max_values:
-                self.tally.folded[what] += 1
-                return OTHER
-            seen.add(value)
-        return value
 
     def _combined(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in enumerate(self._open(), 1):

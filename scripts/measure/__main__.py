@@ -100,18 +100,27 @@ def draw(layout: Table, kept: page.Record) -> str:
     return plot.dots(layout.heading, kept.versions, [row(measure) for measure in shown])
 
 
-def write(parts: tuple[str, ...]) -> None:
-    """Tables and plots of these parts from the figures kept; and the summary, which is of all parts."""
-    text = PAGE.read_text(encoding="utf-8")
+def render(text: str, parts: tuple[str, ...]) -> str:
+    """The page with the tables of these parts from the figures kept, and with what is of all parts."""
     for part in parts:
         kept = page.Record.read(FIGURES / f"{part}.json")
         for layout in PARTS[part].TABLES:
             text = page.replace(text, layout.name, page.table(layout, kept))
-            if layout.plot is not None:
-                (FIGURES / f"{layout.name}.svg").write_text(draw(layout, kept), encoding="utf-8")
     there = [part for part in PARTS if (FIGURES / f"{part}.json").exists()]
     records = [(PARTS[part].TABLES, page.Record.read(FIGURES / f"{part}.json")) for part in there]
-    PAGE.write_text(page.replace(text, "summary", page.summary(records)), encoding="utf-8")
+    if len(there) == len(PARTS):
+        text = page.replace(text, "balance", page.opening(records))
+    return page.replace(text, "summary", page.summary(records))
+
+
+def write(parts: tuple[str, ...]) -> None:
+    """The page, and the plots of these parts."""
+    for part in parts:
+        kept = page.Record.read(FIGURES / f"{part}.json")
+        for layout in PARTS[part].TABLES:
+            if layout.plot is not None:
+                (FIGURES / f"{layout.name}.svg").write_text(draw(layout, kept), encoding="utf-8")
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -1,6 +1,7 @@
 """The page docs/benchmarks.md: tables between markers, made from what was measured, which lies beside the page as JSON.
 
-The text around the tables is written by hand. A part that is measured again replaces only its own file, tables, plots.
+The text around the tables is written by hand, but for the sentences the page opens with (balance.py). A part that is
+measured again replaces only its own file, tables and plots; the sentences and the list of aims are of all parts.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .balance import BEYOND, balance, beyond, wrapped
 from .compare import Comparison, Measure, Results, Table
 
 
@@ -33,7 +35,12 @@ class Record:
 
 def verdict(measure: Measure, server: str, measured: Comparison) -> str:
     aim = measure.aim_on(server)
-    return "" if aim is None else "kept" if aim.kept(measured) else "**missed**"
+    if aim is None:
+        return ""
+    if aim.kept(measured):
+        return "kept"
+    reason = beyond(measure.id, server)
+    return "**missed**" if reason is None else f"missed ({reason.mark})"
 
 
 def number(value: float, digits: int) -> str:
@@ -79,10 +86,23 @@ def table(layout: Table, record: Record) -> str:
     return "\n".join(lines)
 
 
+def opening(parts: Sequence[tuple[Sequence[Table], Record]]) -> str:
+    """What a user gains and pays, if all that the sentences speak of was measured."""
+    figures: dict[str, dict[str, Comparison]] = {}
+    versions: dict[str, str] = {}
+    for _, record in parts:
+        versions |= record.versions
+        for server, results in record.results.items():
+            figures.setdefault(server, {}).update(results)
+    return balance(figures, list(versions.values()))
+
+
 def summary(parts: Sequence[tuple[Sequence[Table], Record]]) -> str:
     """How many aims there are and are kept, and a row for every one that is missed anywhere."""
     kept = 0
+    reachable = 0
     missed: list[str] = []
+    marks: dict[str, int] = {}
     for tables, record in parts:
         for layout in tables:
             for measure in layout.measures:
@@ -93,15 +113,23 @@ def summary(parts: Sequence[tuple[Sequence[Table], Record]]) -> str:
                         continue
                     if aim.kept(results[measure.id]):
                         kept += 1
+                        continue
+                    reason = beyond(measure.id, server)
+                    shown = f"{record.versions[server]}: {figure(measure, server, results[measure.id])}"
+                    if reason is None:
+                        reachable += 1
                     else:
-                        misses.append(f"{record.versions[server]}: {figure(measure, server, results[measure.id])}")
+                        marks[reason.mark] = marks.get(reason.mark, 0) + 1
+                        shown += f" ({reason.mark})"
+                    misses.append(shown)
                 if misses:
-                    missed.append(f"| {layout.heading}: {measure.label} | {aims(measure, list(record.results))} | "
-                                  f"{'; '.join(misses)} | {len(misses)} |")
-    count = sum(int(row.rsplit("|", 2)[1]) for row in missed)
-    lines = [f"Of {kept + count} aims (each on each server) {kept} are kept and {count} are missed."]
+                    missed.append(f"| {layout.heading}: {measure.label} | {aims(measure, list(record.results))} | {'; '.join(misses)} |")
+    out_of_reach = sum(marks.values())
+    lines = [wrapped(f"Of {kept + reachable + out_of_reach} aims (each on each server) {kept} are kept and {reachable} are missed, and "
+                     f"{out_of_reach} could not be kept, for reasons that are marked in the tables:")]
+    lines += ["", *(wrapped(f"({one.mark}), {marks[one.mark]} aims: {one.why}", "* ") for one in BEYOND if one.mark in marks)]
     if missed:
-        lines += ["", "| missed | aim | measured |", "|---|---|---|", *(row.rsplit("|", 2)[0] + "|" for row in missed)]
+        lines += ["", "| not kept | aim | measured |", "|---|---|---|", *missed]
     return "\n".join(lines)
 
 
