@@ -51,7 +51,7 @@ impl Command for Funnel {
                 reply.estimate("users", users.value, users.interval(confidence));
                 reply.rate(
                     ["conversion", "conversion_lower", "conversion_upper"],
-                    conversion,
+                    conversion.clone(),
                     confidence,
                 );
                 reply.share("overall", overall);
