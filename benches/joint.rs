@@ -71,6 +71,9 @@ fn main() -> ExitCode {
     if options.costs {
         return costs(&options);
     }
+    if options.scan {
+        return scan(&options);
+    }
     say!("{} trials, seed {}", options.trials, options.seed);
     let mut verdict = Verdict {
         trials: options.trials,
@@ -105,6 +108,8 @@ struct Options {
     trials: usize,
     seed: u64,
     costs: bool,
+    scan: bool,
+    precision: Option<u8>,
 }
 
 impl Options {
@@ -113,6 +118,8 @@ impl Options {
             trials: 300,
             seed: 1,
             costs: false,
+            scan: false,
+            precision: None,
         };
         while let Some(word) = words.next() {
             let mut number = || page::number(&word, &mut words);
@@ -121,6 +128,8 @@ impl Options {
                 "--seed" => options.seed = number()?,
                 "--quick" => options.trials = 40,
                 "--costs" => options.costs = true,
+                "--scan" => options.scan = true,
+                "--precision" => options.precision = Some(number()? as u8),
                 // Cargo passes it on.
                 "--bench" => {}
                 _ => return Err(format!("unknown option {word}")),
@@ -824,6 +833,272 @@ fn costs(options: &Options) -> ExitCode {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+// ---------------------------------------------------------------------------------------------------
+
+/// A question of the scan: elements of a segment, or their share of another segment that they are in.
+#[derive(Clone)]
+struct Ask {
+    label: &'static str,
+    part: Segment,
+    of: Option<Segment>,
+}
+
+/// Sets given by how many elements lie in exactly which of them.
+struct Constellation {
+    label: String,
+    regions: Vec<(usize, usize)>,
+    asks: Vec<Ask>,
+}
+
+/// How the intervals of one question did.
+struct Cover {
+    label: String,
+    trials: usize,
+    /// Share of the intervals that hold the truth.
+    share: f64,
+    /// Share of those that lie wholly below the truth.
+    below: f64,
+    /// Share of those that begin or end where the answer has its border.
+    border: f64,
+    /// Mean width, in elements or as a share.
+    width: f64,
+    truth: f64,
+}
+
+fn segment(all: &[usize], any: &[usize], none: &[usize]) -> Segment {
+    let mask = |sets: &[usize]| sets.iter().copied().collect();
+    Segment {
+        all: mask(all),
+        any: mask(any),
+        none: mask(none),
+    }
+}
+
+fn count(label: &'static str, part: Segment) -> Ask {
+    let of = None;
+    Ask { label, part, of }
+}
+
+fn rate(label: &'static str, part: Segment, of: Segment) -> Ask {
+    let of = Some(of);
+    Ask { label, part, of }
+}
+
+/// Two sets of `a` and `b` elements, `common` of them in both.
+fn pair(a: usize, b: usize, common: usize) -> Constellation {
+    Constellation {
+        label: format!("{a} and {b}, {common} in both"),
+        regions: vec![(1, a - common), (2, b - common), (3, common)],
+        asks: vec![
+            count("A and B", segment(&[0, 1], &[], &[])),
+            count("A, not B", segment(&[0], &[], &[1])),
+            rate(
+                "B in A",
+                segment(&[0, 1], &[], &[]),
+                segment(&[1], &[], &[]),
+            ),
+            rate(
+                "Jaccard",
+                segment(&[0, 1], &[], &[]),
+                segment(&[], &[0, 1], &[]),
+            ),
+        ],
+    }
+}
+
+/// Steps of these sizes. Of each, `kept` were in all steps before, the others in none.
+fn steps(sizes: &[usize], kept: f64) -> Constellation {
+    let mut regions = Vec::new();
+    let mut through = sizes[0];
+    for (i, &size) in sizes.iter().enumerate().skip(1) {
+        let next = ((size as f64 * kept).round() as usize).min(through);
+        regions.push(((1 << i) - 1, through - next));
+        regions.push((1 << i, size - next));
+        through = next;
+    }
+    let last = sizes.len() - 1;
+    regions.push(((1 << (last + 1)) - 1, through));
+    let upto = |k: usize| Segment::all(SetMask::first(k));
+    let mut asks = vec![
+        count("all", upto(last + 1)),
+        rate("all of all but the last", upto(last + 1), upto(last)),
+        count("the first without the others", {
+            let others: Vec<usize> = (1..=last).collect();
+            segment(&[0], &[], &others)
+        }),
+        count("the last without the first", segment(&[last], &[], &[0])),
+    ];
+    if last > 2 {
+        asks.push(count("the first three", upto(3)));
+        asks.push(rate("all of the first", upto(last + 1), upto(1)));
+    } else {
+        asks.push(count(
+            "the first and any other",
+            segment(&[0], &[1, 2], &[]),
+        ));
+    }
+    Constellation {
+        label: format!("steps of {sizes:?}, {} % kept", 100.0 * kept),
+        regions,
+        asks,
+    }
+}
+
+fn constellations(m: usize) -> Vec<Constellation> {
+    let mut all = Vec::new();
+    for (a, b) in [(6 * m / 5, 6 * m / 5), (10 * m, 10 * m), (10 * m, m)] {
+        for overlap in [0.0, 0.005, 0.02, 0.1, 0.5, 0.9, 1.0] {
+            all.push(pair(a, b, (b as f64 * overlap).round() as usize));
+        }
+    }
+    for kept in [0.0, 0.02, 0.2, 0.8, 1.0] {
+        all.push(steps(&[10 * m, 4 * m, m], kept));
+    }
+    for kept in [0.02, 0.3, 0.8, 1.0] {
+        all.push(steps(
+            &[10 * m, 5 * m, 5 * m / 2, 5 * m / 4, 5 * m / 8],
+            kept,
+        ));
+    }
+    all
+}
+
+/// Where intervals missed before they came from the likelihood.
+const KNOWN_WORST: [(u8, usize, usize); 5] = [
+    (8, 300, 6),
+    (10, 1_000, 12),
+    (11, 2_000, 22),
+    (12, 4_000, 48),
+    (13, 10_000, 80),
+];
+
+const SCANNED: [u8; 10] = [4, 5, 6, 7, 8, 10, 12, 13, 14, 16];
+
+/// Trials of 2^16 registers are few.
+fn trials_at(options: &Options, p: u8) -> usize {
+    (options.trials >> p.saturating_sub(11)).max(options.trials.min(100))
+}
+
+fn scan_one(options: &Options, experiment: u64, p: u8, case: &Constellation) -> Vec<Cover> {
+    let own = Options {
+        trials: trials_at(options, p),
+        ..*options
+    };
+    let includes = |s: Segment, region: usize| {
+        let of = |mask: SetMask| (0..8).filter(move |&i| mask.contains(i));
+        of(s.all).all(|i| region >> i & 1 == 1)
+            && (s.any == SetMask::NONE || of(s.any).any(|i| region >> i & 1 == 1))
+            && of(s.none).all(|i| region >> i & 1 == 0)
+    };
+    let sum = |s: Segment| -> f64 {
+        let inside = case
+            .regions
+            .iter()
+            .filter(|(region, _)| includes(s, *region));
+        inside.map(|&(_, n)| n as f64).sum()
+    };
+    let exists = |ask: &&Ask| ask.of.is_none_or(|of| sum(of) > 0.0);
+    let asks: Vec<Ask> = case.asks.iter().filter(exists).cloned().collect();
+    let truths: Vec<f64> = asks
+        .iter()
+        .map(|ask| ask.of.map_or(sum(ask.part), |of| sum(ask.part) / sum(of)))
+        .collect();
+    let sets = 1 + case
+        .regions
+        .iter()
+        .fold(0, |all, (region, _)| all | region)
+        .ilog2() as usize;
+    let trials = own.run(experiment, |rng| {
+        let mut sketches: Vec<Sketch> = (0..sets).map(|_| sketch(p)).collect();
+        for &(region, n) in &case.regions {
+            for _ in 0..n {
+                let hash = rng.random();
+                for (_, sketch) in sketches
+                    .iter_mut()
+                    .enumerate()
+                    .filter(|(i, _)| region >> i & 1 == 1)
+                {
+                    sketch.add_hash(hash);
+                }
+            }
+        }
+        let joint = solve(&sketches.iter().collect::<Vec<_>>());
+        let answer = |ask: &Ask| match ask.of {
+            None => {
+                let found = joint.estimate(ask.part);
+                (found.value, found.interval(CONFIDENCE))
+            }
+            Some(of) => {
+                // Of nothing no share is known.
+                let rate = joint.ratio(ask.part, of);
+                rate.map_or((0.0, (0.0, 1.0)), |rate| {
+                    (rate.value, rate.interval(CONFIDENCE))
+                })
+            }
+        };
+        asks.iter().map(answer).collect::<Vec<_>>()
+    });
+    asks.iter()
+        .zip(truths)
+        .enumerate()
+        .map(|(i, (ask, truth))| {
+            // An answer that is right but for rounding is right.
+            let slack = 1e-6 * truth.max(1e-3);
+            let at = |trial: &Vec<(f64, (f64, f64))>| trial[i];
+            let border = |(value, (lower, upper)): (f64, (f64, f64))| {
+                lower <= 0.0 || value <= 0.0 || upper <= value || ask.of.is_some() && upper >= 1.0
+            };
+            Cover {
+                label: format!("p = {p}, {}: {}", case.label, ask.label),
+                trials: trials.len(),
+                share: share(&trials, |t| {
+                    let (_, (lower, upper)) = at(t);
+                    lower - slack <= truth && truth <= upper + slack
+                }),
+                below: share(&trials, |t| at(t).1.1 + slack < truth),
+                border: share(&trials, |t| border(at(t))),
+                width: trials.iter().map(|t| at(t).1.1 - at(t).1.0).sum::<f64>()
+                    / trials.len() as f64,
+                truth,
+            }
+        })
+        .collect()
+}
+
+/// Cover of intervals over everything two, three and five sets can be to each other.
+fn scan(options: &Options) -> ExitCode {
+    println!("{} trials, seed {}", options.trials, options.seed);
+    let mut experiment = 1_000;
+    let mut covers = Vec::new();
+    for p in SCANNED
+        .into_iter()
+        .filter(|&p| options.precision.is_none_or(|only| p == only))
+    {
+        for case in constellations(1 << p) {
+            experiment += 1;
+            covers.extend(scan_one(options, experiment, p, &case));
+        }
+    }
+    for (p, size, common) in KNOWN_WORST {
+        experiment += 1;
+        if options.precision.is_none_or(|only| p == only) {
+            covers.extend(scan_one(options, experiment, p, &pair(size, size, common)));
+        }
+    }
+    for cover in &covers {
+        println!(
+            "{:<90} truth {:>10.4} cover {:>5.1} below {:>5.1} border {:>5.1} width {:>10.4}",
+            cover.label,
+            cover.truth,
+            100.0 * cover.share,
+            100.0 * cover.below,
+            100.0 * cover.border,
+            cover.width
+        );
+    }
+    ExitCode::SUCCESS
 }
 
 // ---------------------------------------------------------------------------------------------------

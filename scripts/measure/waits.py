@@ -9,6 +9,7 @@ makes both longer. With several modules their figures stand side by side. The se
 
 import argparse
 import multiprocessing
+import os
 import random
 import socket
 import sys
@@ -109,7 +110,7 @@ def main() -> int:
     random.seed(1)
     for name in options.servers:
         columns: list[list[tuple[float, float]]] = []
-        for module in modules:
+        for module in map(os.path.abspath, modules):
             binary = str(ROOT / "target" / "servers" / name)
             with Server(binary, ROOT / "redis.conf", module) as server:
                 client = redis.Redis(port=server.port, socket_timeout=PATIENCE_SECONDS)

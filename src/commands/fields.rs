@@ -29,7 +29,7 @@ impl Fields {
 
     /// A rate and its interval; nulls where the rate is of nothing.
     pub fn rate(&mut self, names: [&'static str; 3], rate: Option<Rate>, confidence: f64) {
-        let interval = rate.map(|rate| rate.interval(confidence));
+        let interval = rate.as_ref().map(|rate| rate.interval(confidence));
         self.share(names[0], rate);
         self.field(names[1], interval.map(|interval| interval.0));
         self.field(names[2], interval.map(|interval| interval.1));

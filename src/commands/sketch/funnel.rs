@@ -59,7 +59,7 @@ impl Command for Funnel {
                 reply.field("uniques", solution.alone(step).value);
                 reply.estimate("users", users.value, users.interval(confidence));
                 let names = ["conversion", "conversion_lower", "conversion_upper"];
-                reply.rate(names, conversion, confidence);
+                reply.rate(names, conversion.clone(), confidence);
                 reply.share("overall", overall);
                 reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
                 Reply::from(reply)

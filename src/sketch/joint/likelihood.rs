@@ -37,8 +37,11 @@ use crate::sketch::register;
 pub(super) type Mask = usize;
 
 /// What the cells say, in the form the likelihood wants.
+#[derive(Debug)]
 pub(super) struct Evidence {
     pub sets: usize,
+    /// m.
+    pub registers: f64,
     /// Σ ρ over the cells known to be empty in some set of T, per T.
     missed: Vec<f64>,
     /// Σ ρ² over the same.
@@ -52,6 +55,7 @@ pub(super) struct Evidence {
 }
 
 /// Cells of one level of which the sets know the same.
+#[derive(Debug)]
 struct Kind {
     pattern: usize,
     count: f64,
@@ -59,6 +63,7 @@ struct Kind {
     place: usize,
 }
 
+#[derive(Debug)]
 struct Pattern {
     occupied: Mask,
     empty: Mask,
@@ -156,6 +161,7 @@ impl Evidence {
         };
         Evidence {
             sets,
+            registers,
             missed: meeting(&mass),
             missed_squares: meeting(&squares),
             mass,

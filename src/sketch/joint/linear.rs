@@ -28,6 +28,11 @@ impl Symmetric {
         &mut self.values[row(i) + j]
     }
 
+    /// Element (i, j) or (j, i), which are one.
+    pub fn get(&self, i: usize, j: usize) -> f64 {
+        self.values[row(i.max(j)) + i.min(j)]
+    }
+
     /// Elements (i, 0) to (i, i).
     pub fn row(&mut self, i: usize) -> &mut [f64] {
         &mut self.values[row(i)..][..=i]

@@ -41,7 +41,7 @@
 //!
 //! * `cells.rs` counts the cells by level, P and Q: one walk over the registers.
 //! * `likelihood.rs` computes log L, its gradient and its information.
-//! * `solve.rs` climbs.
+//! * `solve.rs` climbs, `profile.rs` goes down again for the ends of intervals.
 //! * `tokens.rs` is for sketches that are all still sparse: there it is set algebra, and exact.
 //!
 //! A sparse sketch among dense ones is replayed into registers. Sketches of different precision are
@@ -58,8 +58,10 @@
 //!
 //! The first term is how well the *Poisson means* are known; the second takes out that the true numbers
 //! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
-//! Measured, 95 % intervals cover the truth in 92 to 98 % of the cases, and in more than that when a region is
-//! truly empty (disjoint or exactly nested sets), where the error can only be to one side.
+//! Intervals follow the slopes of the likelihood (`profile.rs`), because near its border, where a region falls
+//! towards no elements, an estimate is not normally distributed. From 2^8 registers on, measured 95 %
+//! intervals cover the truth in 92 % of the cases or more, in nearly all when a region is truly empty
+//! (disjoint or exactly nested sets) or many of the regions are, as with five steps of a funnel.
 //!
 //! Overlaps that are tiny compared with the sets drown in noise, in this sketch as in every one of its size:
 //! two disjoint sets of 100,000 elements at p = 14 look as if 110 elements were common on average, with an
@@ -83,6 +85,7 @@ mod cells;
 pub mod cost;
 mod likelihood;
 mod linear;
+mod profile;
 mod solve;
 mod tokens;
 
@@ -95,8 +98,10 @@ pub use cells::MAX_SETS;
 use cells::{Cells, Member};
 use likelihood::Mask;
 use linear::{Cholesky, Symmetric};
+use profile::{Peak, Question};
 use std::borrow::Cow;
 use std::ops::BitOr;
+use std::sync::Arc;
 use tokens::Collisions;
 
 /// Some of the sets a [`Joint`] was made of, by their position.
@@ -182,7 +187,7 @@ impl Segment {
 }
 
 /// A number of elements, with its variance and what it cannot exceed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct JointEstimate {
     /// Elements; finite and not negative.
     pub value: f64,
@@ -192,18 +197,22 @@ pub struct JointEstimate {
     pub method: Method,
     /// What each set that contains all these elements counts by itself.
     within: Vec<Estimate>,
+    slopes: Option<Slopes>,
 }
 
 impl JointEstimate {
     /// The two-sided interval at `confidence` (a fraction below 1), between 0 and the smallest upper
     /// bound of the sets the elements must lie in.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
-        let own = Estimate {
-            value: self.value,
-            variance: self.variance,
-            method: self.method,
+        let (lower, upper) = match &self.slopes {
+            Some(slopes) => slopes.interval(self.value, confidence),
+            None => Estimate {
+                value: self.value,
+                variance: self.variance,
+                method: self.method,
+            }
+            .interval(confidence),
         };
-        let (lower, upper) = own.interval(confidence);
         let least = self
             .within
             .iter()
@@ -214,19 +223,40 @@ impl JointEstimate {
 }
 
 /// A fraction: of the elements of one segment, those that are in another too.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rate {
     /// 0 to 1.
     pub value: f64,
     /// Variance of `value` about the truth.
     pub variance: f64,
+    slopes: Option<Slopes>,
 }
 
 impl Rate {
     /// The two-sided interval at `confidence`, between 0 and 1.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        if let Some(slopes) = &self.slopes {
+            let (lower, upper) = slopes.interval(self.value, confidence);
+            return (lower, upper.min(1.0));
+        }
         let half = normal_quantile(confidence) * self.variance.sqrt();
         ((self.value - half).max(0.0), (self.value + half).min(1.0))
+    }
+}
+
+/// What is asked, and the likelihood whose slopes give the interval.
+#[derive(Clone, Debug)]
+struct Slopes {
+    peak: Arc<Peak>,
+    question: Question,
+}
+
+impl Slopes {
+    /// The interval about this estimate; never below zero.
+    fn interval(&self, value: f64, confidence: f64) -> (f64, f64) {
+        let z = normal_quantile(confidence);
+        let (lower, upper) = self.peak.interval(&self.question, z);
+        (lower.max(0.0).min(value), upper.max(value))
     }
 }
 
@@ -245,7 +275,12 @@ enum Uncertainty {
     /// Tokens were counted.
     Tokens(Vec<Collisions>),
     /// Registers were fitted: per region the unit of its information, and its factor.
-    Registers { scale: Vec<f64>, factor: Cholesky },
+    Registers {
+        scale: Vec<f64>,
+        factor: Cholesky,
+        /// The likelihood, and which region of all sets each of its own is; `None` where there is one set.
+        peak: Option<(Arc<Peak>, Vec<Mask>)>,
+    },
 }
 
 impl Joint {
@@ -324,6 +359,10 @@ impl Joint {
             uncertainty: Uncertainty::Registers {
                 scale: solution.scale,
                 factor: solution.factor,
+                peak: Some((
+                    Arc::new(solution.peak),
+                    (0..1 << present.len()).map(expand).collect(),
+                )),
             },
         })
     }
@@ -340,6 +379,7 @@ impl Joint {
             uncertainty: Uncertainty::Registers {
                 scale: vec![1.0],
                 factor: information.factor(),
+                peak: None,
             },
             members,
         }
@@ -379,6 +419,7 @@ impl Joint {
             variance,
             method,
             within,
+            slopes: self.slopes(|inside| Question::Count(inside(&|t| segment.includes(t)))),
         }
     }
 
@@ -406,7 +447,14 @@ impl Joint {
             let of = f64::from(u8::from(of.includes(region)));
             (f64::from(u8::from(inside(region))) - value * of) / whole
         });
-        Some(Rate { value, variance })
+        let slopes = self.slopes(|counted| {
+            Question::Share(counted(&inside), counted(&|region| of.includes(region)))
+        });
+        Some(Rate {
+            value,
+            variance,
+            slopes,
+        })
     }
 
     /// |A∩B| / |A∪B|; `None` if both are empty.
@@ -419,6 +467,26 @@ impl Joint {
     pub fn containment(&self, a: usize, b: usize) -> Option<Rate> {
         let one = Segment::all(SetMask::single(a));
         self.ratio(Segment::all(SetMask::single(b)), one)
+    }
+
+    /// The slopes of the likelihood for a question, which is made from which regions count.
+    fn slopes(
+        &self,
+        ask: impl FnOnce(&dyn Fn(&dyn Fn(Mask) -> bool) -> Vec<bool>) -> Question,
+    ) -> Option<Slopes> {
+        match &self.uncertainty {
+            Uncertainty::Registers {
+                peak: Some((peak, regions)),
+                ..
+            } => Some(Slopes {
+                peak: Arc::clone(peak),
+                question: ask(&|counts| {
+                    let known = regions.iter().enumerate();
+                    known.map(|(own, &t)| own != 0 && counts(t)).collect()
+                }),
+            }),
+            _ => None,
+        }
     }
 
     fn value(&self, segment: Segment) -> f64 {
@@ -448,7 +516,7 @@ impl Joint {
                     collision.expected * (c(t) + c(u) - c(t | u)).powi(2)
                 })
                 .sum(),
-            Uncertainty::Registers { scale, factor } => {
+            Uncertainty::Registers { scale, factor, .. } => {
                 let weights = self.regions.iter().map(|&(region, _)| c(region));
                 let mut y: Vec<f64> = weights.zip(scale).map(|(c, scale)| c * scale).collect();
                 factor.forward(&mut y);

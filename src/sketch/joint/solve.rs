@@ -11,6 +11,7 @@
 use super::cells::Cells;
 use super::likelihood::{Evidence, Mask, Model};
 use super::linear::Cholesky;
+use super::profile::Peak;
 
 /// The least λ of a region, as a fraction of the smallest set it lies in. Not zero, because θ must
 /// stay finite and every observation possible.
@@ -81,31 +82,32 @@ pub(super) struct Solution {
     pub regions: Vec<Mask>,
     pub scale: Vec<f64>,
     pub factor: Cholesky,
+    /// Where the slopes of the likelihood begin.
+    pub peak: Peak,
 }
 
 /// λ of all regions of some sets, by mask, and what bounds them.
 struct State {
     lam: Vec<f64>,
     floor: Vec<f64>,
-    /// The smallest set of each region.
-    room: Vec<f64>,
+    smallest_set: Vec<f64>,
     rounds_left: usize,
 }
 
 impl State {
     fn new(sizes: &[f64]) -> State {
-        let room: Vec<f64> = (0..1 << sizes.len())
+        let smallest_set: Vec<f64> = (0..1 << sizes.len())
             .map(|t: Mask| {
                 let members = sizes.iter().enumerate().filter(|(s, _)| t >> s & 1 == 1);
                 members.map(|(_, &size)| size).fold(CEILING, f64::min)
             })
             .collect();
-        let mut floor: Vec<f64> = room.iter().map(|room| FLOOR * room).collect();
+        let mut floor: Vec<f64> = smallest_set.iter().map(|size| FLOOR * size).collect();
         floor[0] = 0.0;
         State {
             lam: floor.clone(),
             floor,
-            room,
+            smallest_set,
             rounds_left: MAX_ROUNDS,
         }
     }
@@ -117,7 +119,7 @@ impl State {
     /// What would be next to nothing in this region: a small part of the union, and not more than
     /// the smallest set could give.
     fn trace(&self, region: Mask) -> f64 {
-        (TRACE * self.union()).min(self.room[region])
+        (TRACE * self.union()).min(self.smallest_set[region])
     }
 
     /// The unit for a region.
@@ -153,7 +155,7 @@ pub(super) fn solve(cells: Cells, sizes: &[f64]) -> Solution {
         drop_negligible(&mut state, &mut active);
         readmit(&evidence, sizes, &mut state, &mut active);
     }
-    finish(&evidence, sizes, &state, &active)
+    finish(evidence, sizes, state, &active)
 }
 
 /// Splits every region by one more set.
@@ -287,13 +289,13 @@ fn fit(
 }
 
 /// Takes what cannot be told from nothing for nothing, and measures how sure the rest is.
-fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) -> Solution {
+fn finish(evidence: Evidence, sizes: &[f64], state: State, active: &[Mask]) -> Solution {
     let regions: Vec<Mask> = (1..state.lam.len())
         .filter(|t| sizes.len() <= ALL_REGIONS || is_always_active(*t) || active.contains(t))
         .collect();
     let scale: Vec<f64> = regions.iter().map(|&t| state.unit(t)).collect();
-    let mut model = Model::new(evidence, sizes, regions.clone());
-    model.log_likelihood(&state.lam, &state.floor);
+    let mut model = Model::new(&evidence, sizes, regions.clone());
+    let log_likelihood = model.log_likelihood(&state.lam, &state.floor);
     let gradient = model.gradient(&scale);
     let mut information = model.information(&scale);
     let mut lam = vec![0.0; state.lam.len()];
@@ -308,8 +310,17 @@ fn finish(evidence: &Evidence, sizes: &[f64], state: &State, active: &[Mask]) ->
     }
     Solution {
         lam,
-        regions,
+        regions: regions.clone(),
         scale,
         factor: information.factor(),
+        peak: Peak {
+            evidence,
+            sizes: sizes.to_vec(),
+            regions,
+            lam: state.lam,
+            floor: state.floor,
+            smallest_set: state.smallest_set,
+            log_likelihood,
+        },
     }
 }
