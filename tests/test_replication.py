@@ -246,8 +246,15 @@ def test_a_replay_takes_what_a_write_sends_and_nothing_else(server):
     assert c("HLL.COUNT", "k") == 2
     assert c("HLL.REPLAY", "k", whole) == "OK"
     assert c("HLL.COUNT", "k") == 0
+    c("EXPIRE", "k", 1000)
+    assert c("HLL.REPLAY", "k", whole) == "OK"
+    assert 900 < c("TTL", "k") <= 1000  # what is there is changed, and not made anew
     c("SET", "s", "x")
-    refused(c, "HLL.REPLAY", "s", changes, match="^WRONGTYPE")
+    c("PFADD", "pf", "x")
+    for content in (changes, whole):
+        refused(c, "HLL.REPLAY", "s", content, match="^WRONGTYPE")
+        refused(c, "HLL.REPLAY", "pf", content, match="only read here")
+    assert c("GET", "s") == b"x"
 
 
 def test_a_replica_counts_and_does_not_write(start, server_name):
