@@ -47,7 +47,9 @@ impl Command for Funnel {
                 let overall = joint.ratio(reached(step), reached(0));
                 let mut reply = Labelled::new();
                 reply.field("step", label);
-                reply.number("uniques", solution.alone(step).value);
+                // Of the same solution, so that no step has more users than it has elements.
+                let uniques = joint.estimate(Segment::all(solution.sets([step])));
+                reply.number("uniques", uniques.value);
                 reply.estimate("users", users.value, users.interval(confidence));
                 reply.rate(
                     ["conversion", "conversion_lower", "conversion_upper"],

@@ -1,5 +1,6 @@
 //! `HLL.MERGE destkey sourcekey [sourcekey ...]`: all elements of the sources join the destination,
-//! which keeps its own. The result has the lowest precision involved.
+//! which keeps its own. Its precision is lowered to that of the coarsest dense source; a new one has the
+//! lowest among the dense sources, or the highest where all are sparse.
 
 use super::{check_memory, default_sketch, present};
 use crate::server::call::{Call, Propagation};
@@ -58,9 +59,7 @@ fn merge(
     }
     match Sketch::union(sources.iter().copied())? {
         Some(union) => {
-            let lowest = sources.iter().map(|source| source.precision()).min();
-            let mut union = union.into_owned();
-            union.fold(lowest.unwrap_or(union.precision()));
+            let union = union.into_owned();
             check_memory(call, union.precision())?;
             Ok((union, Some(Propagation::Verbatim)))
         }

@@ -48,6 +48,18 @@ impl<'a> Query<'a> {
         }
         Ok(query)
     }
+
+    /// Whether some ALL key, or every ANY key, is a NONE key too.
+    fn contradicts_itself(&self) -> bool {
+        let none = self.none.iter().flatten().map(|name| name.bytes());
+        let none: Vec<&[u8]> = none.collect();
+        let excluded = |name: &Arg| none.contains(&name.bytes());
+        self.all.iter().flatten().any(excluded)
+            || self
+                .any
+                .as_ref()
+                .is_some_and(|any| any.iter().all(excluded))
+    }
 }
 
 impl Command for Segment {
@@ -85,6 +97,7 @@ impl Command for Segment {
             ));
         }
         let confidence = query.confidence.unwrap_or(DEFAULT_CONFIDENCE);
+        let contradicts_itself = query.contradicts_itself();
         let [all, any, none] = [query.all, query.any, query.none].map(|names| open(call, names));
         let size = all.len() + usize::from(!any.is_empty()) + usize::from(!none.is_empty());
         if size > MAX_SETS {
@@ -108,6 +121,11 @@ impl Command for Segment {
                 none: SetMask::NONE,
             };
             let segment = Question { all, any, none };
+            // Nothing is in a set and not in it; the question without NONE still has its answer.
+            let segment = match contradicts_itself {
+                true => NOBODY,
+                false => segment,
+            };
             let found = joint.estimate(segment);
             let mut reply = Labelled::new();
             reply.estimate("estimate", found.value, found.interval(confidence));
@@ -118,6 +136,13 @@ impl Command for Segment {
         })
     }
 }
+
+/// The elements that are in a set and not in it.
+const NOBODY: Question = Question {
+    all: SetMask::FIRST,
+    any: SetMask::NONE,
+    none: SetMask::FIRST,
+};
 
 /// Opens the keys of one list, each once.
 fn open<'a>(call: &Call<'a>, names: Option<Vec<Arg<'a>>>) -> Vec<ReadKey<'a>> {

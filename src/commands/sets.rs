@@ -36,11 +36,6 @@ impl Solution {
     pub fn place(&self, operand: usize) -> usize {
         self.places[operand]
     }
-
-    /// The count of one operand by itself.
-    pub fn alone(&self, operand: usize) -> Estimate {
-        self.joint.members()[self.places[operand]]
-    }
 }
 
 impl<'k> Sets<'k> {
