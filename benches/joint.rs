@@ -855,7 +855,6 @@ struct Constellation {
 /// How the intervals of one question did.
 struct Cover {
     label: String,
-    trials: usize,
     /// Share of the intervals that hold the truth.
     share: f64,
     /// Share of those that lie wholly below the truth.
@@ -1052,7 +1051,6 @@ fn scan_one(options: &Options, experiment: u64, p: u8, case: &Constellation) -> 
             };
             Cover {
                 label: format!("p = {p}, {}: {}", case.label, ask.label),
-                trials: trials.len(),
                 share: share(&trials, |t| {
                     let (_, (lower, upper)) = at(t);
                     lower - slack <= truth && truth <= upper + slack

@@ -49,7 +49,10 @@ mod face {
     use std::ffi::c_int;
 
     #[cfg(feature = "test-commands")]
-    use crate::{commands::test, types::strings::{self, Strings}};
+    use crate::{
+        commands::test,
+        types::strings::{self, Strings},
+    };
 
     #[global_allocator]
     static ALLOCATOR: ServerAllocator = ServerAllocator;

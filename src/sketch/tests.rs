@@ -434,8 +434,19 @@ mod promises {
 
         #[test]
         fn a_merge_is_the_union(recipes in prop::collection::vec(recipe(), 1..=4)) {
-            let lowest = recipes.iter().map(|r| r.p).min().unwrap();
-            let expected = union_by_definition(&recipes, lowest);
+            // Only dense parts with elements lower the precision, and coarser ones without are no parts.
+            let mut lowest = recipes[0].p;
+            let mut parts = vec![recipes[0].clone()];
+            for recipe in &recipes[1..] {
+                if recipe.p < lowest && !recipe.sketch().is_sparse() {
+                    if recipe.hashes.is_empty() {
+                        continue;
+                    }
+                    lowest = recipe.p;
+                }
+                parts.push(recipe.clone());
+            }
+            let expected = union_by_definition(&parts, lowest);
             let sketches: Vec<Sketch> = recipes.iter().map(Recipe::sketch).collect();
             let mut merged = sketches[0].clone();
             check_invariants(&merged);
@@ -473,8 +484,9 @@ mod promises {
         }
 
         #[test]
-        fn merge_is_commutative_associative_and_idempotent(a in recipe(), b in recipe(), c in recipe()) {
-            let [a, b, c] = [a, b, c].map(|r| r.sketch());
+        fn merge_is_commutative_associative_and_idempotent(p in any_precision(), a in recipe(), b in recipe(), c in recipe()) {
+            // At one precision: a destination keeps its own where it can.
+            let [a, b, c] = [a, b, c].map(|r| Recipe { p, ..r }.sketch());
             let merge = |x: &Sketch, y: &Sketch| {
                 let mut merged = x.clone();
                 merged.merge(y).unwrap();
@@ -500,6 +512,22 @@ mod promises {
             let mut merged = Sketch::new(sketch.precision(), HashFamily::default());
             merged.merge(&sketch).unwrap();
             prop_assert_eq!(merged, sketch);
+        }
+
+        /// What is sparse or empty lowers nobody's precision.
+        #[test]
+        fn only_dense_elements_lower_the_precision(recipe in recipe(), few in prop::collection::vec(hash(), 0..4)) {
+            let mut sketch = recipe.sketch();
+            let coarse = added(Precision::MIN, &few);
+            prop_assume!(coarse.is_sparse());
+            sketch.merge(&coarse).unwrap();
+            let blank = imported(Precision::MIN, vec![0; 16], true);
+            if recipe.p > Precision::MIN {
+                let before = sketch.clone();
+                prop_assert_eq!(sketch.merge(&blank), Ok(false));
+                prop_assert_eq!(&sketch, &before);
+            }
+            prop_assert_eq!(sketch.precision(), recipe.p);
         }
 
         /// A merge that brings nothing new keeps the martingale estimate, which is the better one.
@@ -948,5 +976,35 @@ mod statistics {
         ml.check("ml", p.merged_error(), seed);
         // A classical register tells less: 1.037/sqrt(m).
         plain.check("plain ml", 1.037 / (p.registers() as f64).sqrt(), seed);
+    }
+
+    /// The mean of plain registers, which have a bias of their own. 20,000 trials at p = 4 know it to
+    /// 0.2 %, the divisor without its difference leaves 3 %; five standard errors and 0.3 % for terms of
+    /// order 1/m² are allowed, which makes one false alarm in 1.7 million runs.
+    #[test]
+    fn plain_registers_are_not_biased() {
+        const TRIALS: usize = 20_000;
+        const ELEMENTS: usize = 1_000;
+        let seed = match std::env::var("HLL_TEST_SEED") {
+            Ok(seed) => seed.parse().expect("HLL_TEST_SEED is a whole number"),
+            Err(_) => rand::random(),
+        };
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let p = precision(4);
+        let errors: Vec<f64> = (0..TRIALS)
+            .map(|_| {
+                let hashes: Vec<u64> = (0..ELEMENTS).map(|_| rng.next_u64()).collect();
+                let registers = without_history(&direct(p, &hashes));
+                imported(p, registers, false).estimate().value / ELEMENTS as f64 - 1.0
+            })
+            .collect();
+        let trials = TRIALS as f64;
+        let bias = errors.iter().sum::<f64>() / trials;
+        let variance = errors.iter().map(|e| (e - bias).powi(2)).sum::<f64>() / trials;
+        let allowed = 0.003 + CHANCE * (variance / trials).sqrt();
+        assert!(
+            bias.abs() < allowed,
+            "bias {bias}, allowed {allowed}, seed {seed}"
+        );
     }
 }

@@ -56,7 +56,9 @@ impl Command for Funnel {
                 let overall = joint.ratio(reached(step), reached(0));
                 let mut reply = Fields::new();
                 reply.field("step", label);
-                reply.field("uniques", solution.alone(step).value);
+                // Of the same solution, so that no step has more users than it has elements.
+                let uniques = joint.estimate(Segment::all(solution.sets([step])));
+                reply.field("uniques", uniques.value);
                 reply.estimate("users", users.value, users.interval(confidence));
                 let names = ["conversion", "conversion_lower", "conversion_upper"];
                 reply.rate(names, conversion.clone(), confidence);

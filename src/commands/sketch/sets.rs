@@ -35,11 +35,6 @@ impl Solution {
     pub fn place(&self, operand: usize) -> usize {
         self.places[operand]
     }
-
-    /// The count of one operand by itself.
-    pub fn alone(&self, operand: usize) -> Estimate {
-        self.joint.members()[self.places[operand]]
-    }
 }
 
 /// The distinct ones among some names, and for each name which of these it is.

@@ -112,6 +112,9 @@ impl SetMask {
     /// No set.
     pub const NONE: SetMask = SetMask(0);
 
+    /// The set at position 0.
+    pub const FIRST: SetMask = SetMask(1);
+
     /// One set. Positions are 0 to 7.
     pub fn single(position: usize) -> SetMask {
         assert!(position < MAX_SETS);
@@ -292,18 +295,30 @@ impl Joint {
             sketches[0].check_hash(other)?;
         }
         let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
-        // An empty set has no regions; the others are solved without it.
-        let present: Vec<usize> = (0..sketches.len())
-            .filter(|&s| !sketches[s].is_empty())
-            .collect();
+        // An empty set has no regions, and the same set again has those it had before: the others are solved
+        // without them.
+        let mut present: Vec<usize> = Vec::new();
+        let mut alike: Vec<Mask> = Vec::new();
+        for (s, sketch) in sketches.iter().enumerate().filter(|(_, s)| !s.is_empty()) {
+            let known = present
+                .iter()
+                .position(|&p| sketch.same_elements(sketches[p]));
+            match known {
+                Some(bit) => alike[bit] |= 1 << s,
+                None => {
+                    present.push(s);
+                    alike.push(1 << s);
+                }
+            }
+        }
         let expand = |region: Mask| {
-            let bits = present.iter().enumerate();
-            bits.fold(0, |mask, (bit, &s)| mask | (region >> bit & 1) << s)
+            let bits = alike.iter().enumerate();
+            bits.fold(0, |mask, (bit, &same)| mask | (region >> bit & 1) * same)
         };
         if let [only] = present[..]
             && !sketches[only].is_sparse()
         {
-            return Ok(Joint::of_one(members, only));
+            return Ok(Joint::of_one(members, only, expand(1)));
         }
         let slices: Option<Vec<&[Token]>> = present
             .iter()
@@ -368,14 +383,14 @@ impl Joint {
     }
 
     /// Where only one set has elements, its own estimate is the best there is.
-    fn of_one(members: Vec<Estimate>, only: usize) -> Joint {
+    fn of_one(members: Vec<Estimate>, only: usize, region: Mask) -> Joint {
         let Estimate {
             value, variance, ..
         } = members[only];
         let mut information = Symmetric::new(1);
         *information.at(0, 0) = 1.0 / (variance + value);
         Joint {
-            regions: vec![(1 << only, value)],
+            regions: vec![(region, value)],
             uncertainty: Uncertainty::Registers {
                 scale: vec![1.0],
                 factor: information.factor(),
@@ -469,7 +484,8 @@ impl Joint {
         self.ratio(Segment::all(SetMask::single(b)), one)
     }
 
-    /// The slopes of the likelihood for a question, which is made from which regions count.
+    /// The slopes of the likelihood for a question, which is made from which regions count; `None` where no
+    /// likelihood is needed for the answer.
     fn slopes(
         &self,
         ask: impl FnOnce(&dyn Fn(&dyn Fn(Mask) -> bool) -> Vec<bool>) -> Question,
@@ -478,13 +494,16 @@ impl Joint {
             Uncertainty::Registers {
                 peak: Some((peak, regions)),
                 ..
-            } => Some(Slopes {
-                peak: Arc::clone(peak),
-                question: ask(&|counts| {
+            } => {
+                let question = ask(&|counts| {
                     let known = regions.iter().enumerate();
                     known.map(|(own, &t)| own != 0 && counts(t)).collect()
-                }),
-            }),
+                });
+                (!question.is_settled()).then(|| Slopes {
+                    peak: Arc::clone(peak),
+                    question,
+                })
+            }
             _ => None,
         }
     }

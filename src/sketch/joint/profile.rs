@@ -122,6 +122,14 @@ impl Question {
         }
     }
 
+    /// Whether the answer is known without the λ: no region counts, or the part is the whole.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Question::Count(part) => !part.contains(&true),
+            Question::Share(part, whole) => !part.contains(&true) || part == whole,
+        }
+    }
+
     /// c: the derivative by the λ of these regions.
     pub fn slope(&self, lam: &[f64], regions: &[Mask]) -> Vec<f64> {
         let one = |counted: bool| f64::from(u8::from(counted));

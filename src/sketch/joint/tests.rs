@@ -219,14 +219,15 @@ fn an_empty_set_has_nothing_in_common_with_any() {
 #[test]
 fn a_set_is_like_itself() {
     for p in [4, 10, 14] {
-        for sketch in [
-            added(p, 0..3),
-            dense(p, &[0..100]),
-            dense(p, &[0..100_000]),
-            without_history(&dense(p, &[0..100_000])),
-        ] {
+        let large = || dense(p, &[0..100_000]);
+        let makers: [&dyn Fn() -> Sketch; 4] =
+            [&|| added(p, 0..3), &|| dense(p, &[0..100]), &large, &|| {
+                without_history(&large())
+            }];
+        for make in makers {
             for k in 2..=5 {
-                let joint = solve(&vec![sketch.clone(); k]);
+                // Made anew, so that nothing but the registers tells that they are the same.
+                let joint = solve(&Vec::from_iter((0..k).map(|_| make())));
                 let jaccard = joint.jaccard(0, k - 1).unwrap();
                 let (lower, upper) = jaccard.interval(0.95);
                 assert_eq!((jaccard.value, upper), (1.0, 1.0), "p {p}, {k} times");
@@ -236,6 +237,47 @@ fn a_set_is_like_itself() {
                 assert_eq!(all, one);
             }
         }
+    }
+}
+
+/// A set that is given twice is one set: what follows from that is known, whatever the registers say.
+#[test]
+fn a_set_without_itself_is_empty() {
+    let (set, other) = (dense(8, &[0..5_000]), dense(8, &[4_000..9_000]));
+    for members in [vec![&set, &set], vec![&set, &other, &set]] {
+        let joint = Joint::solve(&members).unwrap();
+        let last = members.len() - 1;
+        let difference = Segment {
+            all: SetMask::single(0),
+            none: SetMask::single(last),
+            ..Segment::default()
+        };
+        let nothing = joint.estimate(difference);
+        assert_eq!((nothing.value, nothing.interval(0.95)), (0.0, (0.0, 0.0)));
+        let rate = joint.containment(0, last).unwrap();
+        assert_eq!((rate.value, rate.interval(0.95)), (1.0, (1.0, 1.0)));
+        let none = joint.ratio(difference, Segment::all(SetMask::single(0)));
+        assert_eq!(none.unwrap().interval(0.95), (0.0, 0.0));
+    }
+    // A clone is the same set while nobody adds to it.
+    let mut clone = set.clone();
+    assert!(set.same_elements(&clone));
+    let news = (9_000..).map(hash).find(|&h| clone.add_hash(h));
+    assert!(news.is_some() && !set.same_elements(&clone));
+}
+
+/// The elements of a step are counted by the same solution as those that came through it: no step has more
+/// of the latter, also where one set lies inside the other and its own count happens to be low.
+#[test]
+fn no_step_has_more_users_than_elements() {
+    for first in (0..40).map(|i| i * 100_000) {
+        let joint = solve(&[
+            dense(10, &[first..first + 20_000]),
+            dense(10, &[first..first + 6_000]),
+        ]);
+        let users = joint.intersection(SetMask::first(2)).value;
+        let uniques = joint.intersection(SetMask::single(1)).value;
+        assert!(users <= uniques, "{first}: {users} {uniques}");
     }
 }
 
