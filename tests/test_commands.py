@@ -276,14 +276,27 @@ def test_merge_takes_the_smallest_precision_involved(client):
     assert info(client, "hip10")["precision"] == 10
 
 
-def test_merge_of_sparse_sketches_takes_the_smallest_precision_and_stays_exact(client):
+def test_merge_of_sparse_sketches_takes_the_finest_precision_and_stays_exact(client):
     for precision in (18, 12, 14):
         client("HLL.CREATE", f"k{precision}", "PRECISION", precision)
         client("HLL.ADD", f"k{precision}", *elements(precision * 1000, precision * 1000 + 300))
-    client("HLL.MERGE", "m", "k18", "k12", "k14")
-    assert info(client, "m")["precision"] == 12
+    client("HLL.MERGE", "m", "k14", "k12", "k18")
+    assert info(client, "m")["precision"] == 18
     assert client("HLL.COUNT", "m") == 900
     assert info(client, "m")["estimator"] == "exact"
+
+
+def test_only_dense_sources_lower_the_precision_of_the_destination(client):
+    client("HLL.CREATE", "m", "PRECISION", 14)
+    client("HLL.CREATE", "empty", "PRECISION", 4)
+    client("HLL.CREATE", "sparse", "PRECISION", 10)
+    client("HLL.CREATE", "dense", "PRECISION", 11)
+    client("HLL.ADD", "m", *elements(0, 5000))
+    client("HLL.ADD", "sparse", *elements(5000, 5100))
+    client("HLL.ADD", "dense", *elements(5100, 6100))
+    for source, precision in (("empty", 14), ("sparse", 14), ("dense", 11)):
+        client("HLL.MERGE", "m", source)
+        assert info(client, "m")["precision"] == precision
 
 
 def test_merge_keeps_the_time_to_live_of_the_destination(client):

@@ -1,5 +1,6 @@
 //! `HLL.MERGE destkey sourcekey [sourcekey ...]`: all elements of the sources join the destination,
-//! which keeps its own.
+//! which keeps its own. Its precision is lowered to that of the coarsest dense source; a new one has the
+//! lowest among the dense sources, or the highest where all are sparse.
 
 use super::{check_memory, default_sketch};
 use crate::server::args::{Arg, ArgList};

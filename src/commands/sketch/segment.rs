@@ -9,7 +9,7 @@ use super::CONFIDENCE;
 use super::sets::{Sets, copies, distinct};
 use crate::commands::fields::Fields;
 use crate::server::answers::OneStep;
-use crate::server::args::ArgList;
+use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
@@ -68,7 +68,9 @@ impl Command for Segment {
                  each, got {size}"
             )));
         }
+        let nobody = contradict(&all, &any, &none);
         let lists = Lists {
+            nobody,
             all: copies(ctx, all)?,
             any: (!any.is_empty()).then(|| copies(ctx, any)).transpose()?,
             none: (!none.is_empty()).then(|| copies(ctx, none)).transpose()?,
@@ -89,8 +91,16 @@ impl Command for Segment {
     }
 }
 
+/// Whether some ALL set, or every ANY set, is a NONE set too.
+fn contradict(all: &[Arg], any: &[Arg], none: &[Arg]) -> bool {
+    let excluded = |name: &Arg| none.iter().any(|other| other.bytes() == name.bytes());
+    all.iter().any(excluded) || !any.is_empty() && any.iter().all(excluded)
+}
+
 /// The sketches of each list, `None` for a missing key.
 struct Lists {
+    /// Whether the question contradicts itself.
+    nobody: bool,
     all: Vec<Option<Sketch>>,
     /// `None` where no keys were named.
     any: Option<Vec<Option<Sketch>>>,
@@ -120,6 +130,7 @@ impl Lists {
         Ok(United {
             sets: Sets::of_sketches(sketches),
             segment: Question { all, any, none },
+            nobody: self.nobody,
         })
     }
 }
@@ -141,16 +152,25 @@ fn push_union(
 struct United {
     sets: Sets,
     segment: Question,
+    nobody: bool,
 }
+
+/// The elements that are in a set and not in it.
+const NOBODY: Question = Question {
+    all: SetMask::FIRST,
+    any: SetMask::NONE,
+    none: SetMask::FIRST,
+};
 
 impl United {
     fn answer(&self, confidence: f64) -> Outcome {
         let joint = self.sets.solve_all()?.joint;
-        let segment = self.segment;
         let base = Question {
             none: SetMask::NONE,
-            ..segment
+            ..self.segment
         };
+        // Nothing is in a set and not in it; the question without NONE still has its answer.
+        let segment = if self.nobody { NOBODY } else { self.segment };
         let found = joint.estimate(segment);
         let mut reply = Fields::new();
         reply.estimate("estimate", found.value, found.interval(confidence));
