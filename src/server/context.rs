@@ -48,7 +48,7 @@
 use super::context_flags;
 use super::datatype::DataType;
 use super::error::CommandError;
-use super::key::{KeyName, ReadKey, WriteKey};
+use super::key::{Copied, KeyName, ReadKey, WriteKey};
 use redis_module::raw::{self, RedisModuleCtx};
 
 /// A context of the server, live for as long as somebody holds a reference to this.
@@ -71,6 +71,11 @@ impl Context {
     /// Opens a key for reading.
     pub fn read<T: DataType>(&self, name: KeyName) -> Result<ReadKey<'_, T>, CommandError> {
         ReadKey::open(self, name)
+    }
+
+    /// Copies what is under a key; `None` where there is no key.
+    pub fn copy<T: DataType>(&self, name: KeyName) -> Result<Option<Copied<T>>, CommandError> {
+        Copied::of(self, name)
     }
 
     /// Opens a key for writing.

@@ -107,17 +107,18 @@ impl OpenKey {
         }
     }
 
-    /// The string under the key as a value, and its length.
+    /// The string under the key, if it may be a value of this type.
     ///
     /// Shorter strings than the type can be read from are not touched: the server gives access to a
     /// number's digits, or to a string that it keeps inside its object (44 bytes today), only by
     /// rewriting it as a string of its own. That changes no content, and nothing that is a value of `T`
     /// can be a number.
-    fn string_value<T: DataType>(&self) -> Result<(T, usize), CommandError> {
+    fn string<T: DataType>(&self) -> Result<&[u8], CommandError> {
         let mut len = 0;
-        // SAFETY: the key is open and holds a string, whose bytes stay where they are until it is
-        // written or closed, neither of which happens here.
-        let bytes: &[u8] = unsafe {
+        // SAFETY: the key is open and holds a string, whose bytes stay where they are until it is written,
+        // or opened again and found in need of being rewritten, or closed: none of which happens while the
+        // result is looked at, which is inside the functions below.
+        unsafe {
             let least = T::SHORTEST_STRING.ok_or(CommandError::WrongType)?;
             if api!(RedisModule_ValueLength(self.key)) < least {
                 return Err(CommandError::WrongType);
@@ -127,9 +128,14 @@ impl OpenKey {
             if start.is_null() {
                 return Err(CommandError::WrongType);
             }
-            slice::from_raw_parts(start.cast(), len)
-        };
-        Ok((T::from_string(bytes, &self.shown())?, len))
+            Ok(slice::from_raw_parts(start.cast(), len))
+        }
+    }
+
+    /// The string under the key as a value, and its length.
+    fn string_value<T: DataType>(&self) -> Result<(T, usize), CommandError> {
+        let bytes = self.string::<T>()?;
+        Ok((T::from_string(bytes, &self.shown())?, bytes.len()))
     }
 
     /// The name for error messages.
@@ -241,6 +247,44 @@ impl<'c, T: DataType> ReadKey<'c, T> {
             Found::Missing => None,
             Found::Value(value) => Some(value.copy()),
             Found::String(value, _) => Some(*value),
+        }
+    }
+}
+
+/// A copy of what is under a key, for whoever works with it later: a value, which shares what it can with
+/// the one under the key, or the bytes of a string that has not been read as a value yet.
+pub enum Copied<T> {
+    /// A value of the type.
+    Value(T),
+    /// A string.
+    String {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// The key's name, for errors.
+        key: String,
+    },
+}
+
+impl<T: DataType> Copied<T> {
+    pub(super) fn of(ctx: &Context, name: KeyName) -> Result<Option<Copied<T>>, CommandError> {
+        let open = OpenKey::open(ctx, name, raw::REDISMODULE_READ);
+        match open.content::<T>() {
+            Content::Missing => Ok(None),
+            // SAFETY: the value is a `T` (checked in `content`), and nothing changes it during this call.
+            Content::Value(value) => Ok(Some(Copied::Value(unsafe { value.as_ref() }.copy()))),
+            Content::String => Ok(Some(Copied::String {
+                bytes: open.string::<T>()?.to_vec(),
+                key: open.shown(),
+            })),
+            Content::Other => Err(CommandError::WrongType),
+        }
+    }
+
+    /// The value, read from the string where it is one.
+    pub fn into_value(self) -> Result<T, CommandError> {
+        match self {
+            Copied::Value(value) => Ok(value),
+            Copied::String { bytes, key } => T::from_string(&bytes, &key),
         }
     }
 }

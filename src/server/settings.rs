@@ -279,11 +279,11 @@ unsafe extern "C" fn set_choice<W: Word>(
 /// A setting whose values are texts to the server: it has no fractions.
 ///
 /// The server asks for a string that stays ours, so the last one that was set is kept.
-struct Kept(AtomicPtr<RedisModuleString>);
+struct LastText(AtomicPtr<RedisModuleString>);
 
-impl Kept {
-    const fn new() -> Kept {
-        Kept(AtomicPtr::new(ptr::null_mut()))
+impl LastText {
+    const fn new() -> LastText {
+        LastText(AtomicPtr::new(ptr::null_mut()))
     }
 
     fn set(&self, text: &[u8]) {
@@ -338,7 +338,7 @@ pub struct Fraction {
     max: f64,
     /// Its bits.
     value: AtomicU64,
-    kept: Kept,
+    text: LastText,
 }
 
 impl Fraction {
@@ -349,7 +349,7 @@ impl Fraction {
             min: *range.start(),
             max: *range.end(),
             value: AtomicU64::new(default.to_bits()),
-            kept: Kept::new(),
+            text: LastText::new(),
         }
     }
 
@@ -382,7 +382,7 @@ impl Fraction {
 pub struct Text {
     core: Core,
     value: RwLock<String>,
-    kept: Kept,
+    text: LastText,
 }
 
 impl Text {
@@ -391,7 +391,7 @@ impl Text {
         Text {
             core: Core::new(name),
             value: RwLock::new(String::new()),
-            kept: Kept::new(),
+            text: LastText::new(),
         }
     }
 
@@ -452,7 +452,7 @@ macro_rules! text_setting {
                 this: *mut c_void,
             ) -> *mut RedisModuleString {
                 // SAFETY: the server gives back the pointer to a static.
-                unsafe { &*this.cast::<$kind>() }.kept.get()
+                unsafe { &*this.cast::<$kind>() }.text.get()
             }
 
             unsafe extern "C" fn set_text(
@@ -465,7 +465,7 @@ macro_rules! text_setting {
                 let (setting, text) = unsafe { (&*this.cast::<$kind>(), bytes(value)) };
                 match setting.parse(text) {
                     Ok(()) => {
-                        setting.kept.set(text);
+                        setting.text.set(text);
                         setting.core.changed();
                         raw::Status::Ok as c_int
                     }

@@ -7,6 +7,7 @@
 
 use super::CONFIDENCE;
 use super::sets::{Sets, copies, distinct};
+use super::union::Operands;
 use crate::commands::fields::Fields;
 use crate::server::answers::OneStep;
 use crate::server::args::{Arg, ArgList};
@@ -72,8 +73,8 @@ impl Command for Segment {
         let lists = Lists {
             nobody,
             all: copies(ctx, all)?,
-            any: (!any.is_empty()).then(|| copies(ctx, any)).transpose()?,
-            none: (!none.is_empty()).then(|| copies(ctx, none)).transpose()?,
+            any: named(ctx, any)?,
+            none: named(ctx, none)?,
         };
         let (expected, bytes) = (lists.union_cost(), lists.bytes());
         // How long the solution takes is known once the unions are there.
@@ -97,29 +98,35 @@ fn contradict(all: &[Arg], any: &[Arg], none: &[Arg]) -> bool {
     all.iter().any(excluded) || !any.is_empty() && any.iter().all(excluded)
 }
 
-/// The sketches of each list, `None` for a missing key.
+/// What is to be united; `None` where no keys were named.
+fn named(ctx: &Context, names: Vec<Arg>) -> Result<Option<Operands>, CommandError> {
+    (!names.is_empty())
+        .then(|| Operands::of_keys(ctx, names))
+        .transpose()
+}
+
+/// The sketches of each list.
 struct Lists {
     /// Whether the question contradicts itself.
     nobody: bool,
+    /// `None` for a missing key.
     all: Vec<Option<Sketch>>,
-    /// `None` where no keys were named.
-    any: Option<Vec<Option<Sketch>>>,
-    none: Option<Vec<Option<Sketch>>>,
+    any: Option<Operands>,
+    none: Option<Operands>,
 }
 
 impl Lists {
-    fn united(&self) -> impl Iterator<Item = &Sketch> {
-        let lists = [&self.any, &self.none].into_iter();
-        lists.flatten().flatten().flatten()
+    fn united(&self) -> impl Iterator<Item = &Operands> {
+        [&self.any, &self.none].into_iter().flatten()
     }
 
     fn union_cost(&self) -> Duration {
-        Sketch::union_cost(self.united())
+        self.united().map(Operands::expected).sum()
     }
 
     fn bytes(&self) -> usize {
-        let all = self.all.iter().flatten().chain(self.united());
-        all.map(Sketch::memory_bytes).sum()
+        let all = self.all.iter().flatten().map(Sketch::memory_bytes);
+        all.chain(self.united().map(Operands::bytes)).sum()
     }
 
     fn unite(self) -> Result<United, CommandError> {
@@ -138,13 +145,12 @@ impl Lists {
 /// Appends the union of these as one set and says which it is; where no keys were named there is none.
 fn push_union(
     sketches: &mut Vec<Option<Sketch>>,
-    list: Option<Vec<Option<Sketch>>>,
+    operands: Option<Operands>,
 ) -> Result<SetMask, CommandError> {
-    let Some(list) = list else {
+    let Some(operands) = operands else {
         return Ok(SetMask::NONE);
     };
-    let union = Sketch::union(list.iter().flatten())?;
-    sketches.push(union.map(|union| union.into_owned()));
+    sketches.push(operands.unite()?);
     Ok(SetMask::single(sketches.len() - 1))
 }
 
