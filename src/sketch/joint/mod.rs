@@ -60,7 +60,7 @@
 //! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
 //! Intervals follow the slopes of the likelihood (`profile.rs`), because near its border, where a region falls
 //! towards no elements, an estimate is not normally distributed. From 2^8 registers on, measured 95 %
-//! intervals cover the truth in 92 % of the cases or more, in nearly all when a region is truly empty
+//! intervals cover the truth in about 92 % of the cases or more (docs/accuracy.md), in nearly all when a region is truly empty
 //! (disjoint or exactly nested sets) or many of the regions are, as with five steps of a funnel.
 //!
 //! Overlaps that are tiny compared with the sets drown in noise, in this sketch as in every one of its size:
