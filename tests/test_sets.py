@@ -494,7 +494,9 @@ def test_a_funnel_agrees_with_itself_and_with_the_counts_of_its_steps(dense):
         reached = [row["users"] for row in rows]
         assert reached == sorted(reached, reverse=True)
         for i, row in enumerate(rows):
-            assert row["uniques"] == estimate(dense, keys[i])["estimate"]
+            # Of the same solution: not less than came this far, and the count of the step but for its error.
+            assert row["uniques"] >= row["users"]
+            assert row["uniques"] == pytest.approx(estimate(dense, keys[i])["estimate"], rel=0.1)
             assert row["conversion"] == pytest.approx(reached[i] / reached[max(i - 1, 0)], rel=1e-9)
             assert row["overall"] == pytest.approx(reached[i] / reached[0], rel=1e-9)
             assert row["drop_off"] == pytest.approx(1 - row["conversion"], abs=1e-12)

@@ -60,7 +60,7 @@
 //! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
 //! Intervals follow the slopes of the likelihood (`profile.rs`), because near its border, where a region falls
 //! towards no elements, an estimate is not normally distributed. From 2^8 registers on, measured 95 %
-//! intervals cover the truth in 92 % of the cases or more, in nearly all when a region is truly empty
+//! intervals cover the truth in about 92 % of the cases or more (docs/accuracy.md), in nearly all when a region is truly empty
 //! (disjoint or exactly nested sets) or many of the regions are, as with five steps of a funnel.
 //!
 //! Overlaps that are tiny compared with the sets drown in noise, in this sketch as in every one of its size:
@@ -71,7 +71,9 @@
 //!
 //! The walk over the registers takes about 20 µs for each set of 8,192; the search does not depend on their
 //! number. At p = 13 two sets take about 65 µs, three .25 ms, five 1.3 ms, eight 10 ms (.2 s where all 255
-//! regions are occupied). While it lasts, the search takes 40 kB for two sets, .3 MB for five and up to 9 MB
+//! regions are occupied). An interval takes some rounds more for each end: about 20 µs for two sets, 50 µs for
+//! three and .3 ms for five, and with six or more, where only answers near their border need them, some
+//! milliseconds to some tens of them. While it lasts, the search takes 40 kB for two sets, .3 MB for five and up to 9 MB
 //! for eight. `cargo bench --bench joint` measures the times and the errors.
 //!
 //! # Sources
@@ -247,6 +249,11 @@ impl Rate {
     }
 }
 
+/// Up to this many sets every interval follows the slopes of the likelihood; with more, those of answers that
+/// are no more than this many standard deviations from their border.
+const FEW: usize = 5;
+const NEAR: f64 = 4.0;
+
 /// What is asked, and the likelihood whose slopes give the interval.
 #[derive(Clone, Debug)]
 struct Slopes {
@@ -313,7 +320,7 @@ impl Joint {
         }
         let expand = |region: Mask| {
             let bits = alike.iter().enumerate();
-            bits.fold(0, |mask, (bit, &same)| mask | (region >> bit & 1) * same)
+            bits.fold(0, |mask, (bit, &same)| mask | ((region >> bit & 1) * same))
         };
         if let [only] = present[..]
             && !sketches[only].is_sparse()
@@ -434,7 +441,10 @@ impl Joint {
             variance,
             method,
             within,
-            slopes: self.slopes(|inside| Question::Count(inside(&|t| segment.includes(t)))),
+            slopes: self
+                .follows_slopes(self.value(segment), variance)
+                .then(|| self.slopes(|inside| Question::Count(inside(&|t| segment.includes(t)))))
+                .flatten(),
         }
     }
 
@@ -462,9 +472,14 @@ impl Joint {
             let of = f64::from(u8::from(of.includes(region)));
             (f64::from(u8::from(inside(region))) - value * of) / whole
         });
-        let slopes = self.slopes(|counted| {
-            Question::Share(counted(&inside), counted(&|region| of.includes(region)))
-        });
+        let slopes = self
+            .follows_slopes(value.min(1.0 - value), variance)
+            .then(|| {
+                self.slopes(|counted| {
+                    Question::Share(counted(&inside), counted(&|region| of.includes(region)))
+                })
+            })
+            .flatten();
         Some(Rate {
             value,
             variance,
@@ -482,6 +497,12 @@ impl Joint {
     pub fn containment(&self, a: usize, b: usize) -> Option<Rate> {
         let one = Segment::all(SetMask::single(a));
         self.ratio(Segment::all(SetMask::single(b)), one)
+    }
+
+    /// Whether an interval is to follow the slopes of the likelihood, for an answer this far from its border.
+    /// With many sets that takes long, and far from the border the normal one is as good, if wider.
+    fn follows_slopes(&self, distance: f64, variance: f64) -> bool {
+        self.members.len() <= FEW || distance < NEAR * variance.sqrt()
     }
 
     /// The slopes of the likelihood for a question, which is made from which regions count; `None` where no
