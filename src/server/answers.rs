@@ -34,13 +34,14 @@ impl Context {
         mut work: impl Work + 'static,
     ) -> Outcome {
         if self.is_short(expected) {
+            // Most answers are one step, which needs no clock.
+            if let ControlFlow::Break(outcome) = work.step() {
+                return outcome;
+            }
             let start = Instant::now();
-            loop {
+            while start.elapsed() <= LONGEST_IN_PLACE || !self.may_wait() {
                 if let ControlFlow::Break(outcome) = work.step() {
                     return outcome;
-                }
-                if start.elapsed() > LONGEST_IN_PLACE && self.may_wait() {
-                    break;
                 }
             }
         } else if !self.may_wait() {

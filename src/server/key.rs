@@ -397,7 +397,9 @@ impl<'c, T: DataType> WriteKey<'c, T> {
         };
         let before = value.memory_bytes();
         let propagation = change(value)?;
-        T::handle().resized(before, value.memory_bytes());
+        if propagation.is_some() {
+            T::handle().resized(before, value.memory_bytes());
+        }
         Ok(Some(propagation))
     }
 

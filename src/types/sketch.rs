@@ -46,6 +46,7 @@ impl DataType for Sketch {
         storage::decode(&payload).map_err(|error| LoadError(error.to_string()))
     }
 
+    #[inline]
     fn memory_bytes(&self) -> usize {
         Sketch::memory_bytes(self)
     }

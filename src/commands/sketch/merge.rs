@@ -2,12 +2,12 @@
 //! which keeps its own. Its precision is lowered to that of the coarsest dense source; a new one has the
 //! lowest among the dense sources, or the highest where all are sparse.
 
+use super::union::Operands;
 use super::{check_memory, default_sketch};
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::datatype::DataType;
-use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Key, KeyUsage, Keys};
@@ -37,41 +37,27 @@ impl Command for Merge {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let merged = {
-            let destination = ctx.read::<Sketch>(arguments.destination.into())?;
-            if destination.string_bytes().is_some() {
-                return Err(Sketch::string_is_read_only(&arguments.destination.shown()));
-            }
-            let sources = arguments.sources.iter();
-            let keys = sources.map(|name| ctx.read::<Sketch>(name.into()));
-            let keys = keys.collect::<Result<Vec<_>, _>>()?;
-            let sources: Vec<&Sketch> = keys.iter().filter_map(|key| key.value()).collect();
-            merge(ctx, destination.value(), &sources)?
-        };
-        if let Some((merged, propagation)) = merged {
-            let key = ctx.write(arguments.destination.into());
-            key.put(merged, c"hll.merge", propagation)?;
+        let sources = Operands::of_keys(ctx, arguments.sources.iter())?.into_sketches()?;
+        let sources: Vec<&Sketch> = sources.iter().collect();
+        let key = ctx.write::<Sketch>(arguments.destination.into());
+        if key.exists() {
+            key.update(c"hll.merge", |destination| {
+                let changed = destination.merge_all(&sources)?;
+                Ok(changed.then_some(Propagation::Verbatim))
+            })?;
+            return Ok(Reply::Ok);
         }
+        // What no source decides, the settings here do, and replicas are told the result.
+        let (merged, propagation) = match Sketch::union(sources)? {
+            Some(union) => (union.into_owned(), Propagation::Verbatim),
+            None => {
+                let empty = default_sketch(key.context())?;
+                let propagation = empty.propagation();
+                (empty, propagation)
+            }
+        };
+        check_memory(key.context(), merged.precision())?;
+        key.replace(merged, c"hll.merge", propagation);
         Ok(Reply::Ok)
     }
-}
-
-/// The new destination and how it is to be propagated; `None` if it is what it was.
-fn merge(
-    ctx: &Context,
-    destination: Option<&Sketch>,
-    sources: &[&Sketch],
-) -> Result<Option<(Sketch, Propagation)>, CommandError> {
-    if let Some(destination) = destination {
-        let mut merged = destination.clone();
-        let changed = merged.merge_all(sources)?;
-        return Ok(changed.then_some((merged, Propagation::Verbatim)));
-    }
-    let Some(union) = Sketch::union(sources.iter().copied())? else {
-        let empty = default_sketch(ctx)?;
-        let propagation = empty.propagation();
-        return Ok(Some((empty, propagation)));
-    };
-    check_memory(ctx, union.precision())?;
-    Ok(Some((union.into_owned(), Propagation::Verbatim)))
 }

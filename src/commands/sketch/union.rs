@@ -1,5 +1,6 @@
-//! The union of the sketches under many keys, as copies: they share registers and tokens with the values
-//! under the keys, so making them costs next to nothing, and the union can be made by another thread.
+//! The union of the sketches under some keys: in place where they are few and it is quick, and otherwise
+//! of copies. These share registers and tokens with the values under the keys, so making them costs next to
+//! nothing, and the union can be made by another thread.
 
 use crate::server::answers::OneStep;
 use crate::server::args::{Arg, ArgList};
@@ -54,13 +55,20 @@ impl Operands {
         sketches.chain(self.strings().map(<[u8]>::len)).sum()
     }
 
+    /// All of them as sketches.
+    pub fn into_sketches(self) -> Result<Vec<Sketch>, CommandError> {
+        self.0.into_iter().map(Copied::into_value).collect()
+    }
+
     /// Their union; `None` of none.
     pub fn unite(self) -> Result<Option<Sketch>, CommandError> {
-        let sketches = self.0.into_iter().map(Copied::into_value);
-        let sketches = sketches.collect::<Result<Vec<_>, _>>()?;
+        let sketches = self.into_sketches()?;
         Ok(Sketch::union(&sketches)?.map(|union| union.into_owned()))
     }
 }
+
+/// How many keys are read where they are, a PF key among them at a cost of [`READ_STRING`].
+const FEW: usize = 64;
 
 /// Answers with what is made of the count of the union of these keys.
 pub fn answer(
@@ -68,13 +76,20 @@ pub fn answer(
     names: ArgList,
     reply: impl FnOnce(Estimate) -> Reply + Send + 'static,
 ) -> Outcome {
+    if names.len() <= FEW {
+        let keys = names.iter().map(|name| ctx.read::<Sketch>(name.into()));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let sketches = || keys.iter().filter_map(|key| key.value());
+        if ctx.is_short(Sketch::union_cost(sketches())) {
+            return Ok(reply(estimate(Sketch::union(sketches())?.as_deref())));
+        }
+    }
     let operands = Operands::of_keys(ctx, names.iter())?;
     let (expected, bytes) = (operands.expected(), operands.bytes());
-    let work = move || {
-        let union = operands.unite()?;
-        Ok(reply(union.map_or(Estimate::from_tokens(0), |union| {
-            union.estimate()
-        })))
-    };
+    let work = move || Ok(reply(estimate(operands.unite()?.as_ref())));
     ctx.answer(expected, bytes, OneStep::new(work))
+}
+
+fn estimate(union: Option<&Sketch>) -> Estimate {
+    union.map_or(Estimate::from_tokens(0), Sketch::estimate)
 }
