@@ -163,18 +163,15 @@ fn look_at(ctx: &Context, time: Instant) {
             .iter()
             .flat_map(|blocked| blocked.values().cloned())
             .collect();
-        let mut earliest = None;
+        let mut earliest: Option<Instant> = None;
         for blocked in waiting {
-            match &blocked.deadline {
-                Some((deadline, error)) if *deadline <= now => {
-                    if blocked.answer(Err(error.clone())) {
-                        (blocked.on_departure)(Departure::TimedOut);
-                    }
-                }
-                Some((deadline, _)) => {
-                    earliest = Some(earliest.map_or(*deadline, |e: Instant| e.min(*deadline)));
-                }
-                None => {}
+            let Some((deadline, error)) = &blocked.deadline else {
+                continue;
+            };
+            if *deadline > now {
+                earliest = Some(earliest.map_or(*deadline, |e| e.min(*deadline)));
+            } else if blocked.answer(Err(error.clone())) {
+                (blocked.on_departure)(Departure::TimedOut);
             }
         }
         if let Some(earliest) = earliest {
