@@ -80,7 +80,8 @@ pub fn take_piece<T: DataType>(
     }
     if piece.len() > PIECE || offset + piece.len() > T::MOST_BYTES {
         let text = format!(
-            "a piece has at most {PIECE} bytes and a value of this type at most {}",
+            "a piece has at most {PIECE} bytes and a value of this type at most {}, send the pieces as \
+             a file has them",
             T::MOST_BYTES
         );
         return Err(refused(ctx, CommandError::invalid(text)));
