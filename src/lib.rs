@@ -87,6 +87,8 @@ mod face {
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Push>(),
             #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Replay>(),
+            #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Length>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Later>(),
@@ -117,6 +119,8 @@ mod face {
             InfoField::number(c"long_answers_timed_out", || workers::TIMED_OUT.get()),
             #[cfg(feature = "test-commands")]
             InfoField::number(c"test_setting_changes", || test::CHANGES.get()),
+            #[cfg(feature = "test-commands")]
+            InfoField::number(c"test_departures", || test::DEPARTURES.get()),
             #[cfg(feature = "test-commands")]
             InfoField::number(c"test_defrag_resumed", || strings::RESUMED.get()),
         ],

@@ -70,9 +70,10 @@ class Register:
         """The byte in which the register is stored."""
         return self.top << 2 | (self.top - 1 in self.seen) << 1 | (self.top - 2 in self.seen)
 
-    def unseen_mass(self, p):
-        """The probability that the next new element changes this register."""
-        below = [k for k in (self.top - 1, self.top - 2) if k >= 1 and k not in self.seen]
+    def unseen_mass(self, p, history=True):
+        """The probability that the next new element changes this register. Without history the levels below are unknown,
+        and so not known to be unseen."""
+        below = [k for k in (self.top - 1, self.top - 2) if k >= 1 and k not in self.seen] if history else []
         return tail(self.top, p) + sum(rho(k, p) for k in below)
 
 
@@ -90,13 +91,14 @@ class Dense:
             self.hip += 1 / self.unseen
             self.unseen -= change
 
-    def ml(self):
-        """The maximum-likelihood estimate, with its bias of order 1/m removed."""
+    def ml(self, history=True):
+        """The maximum-likelihood estimate, with its bias of order 1/m removed. Without history the registers know their highest
+        levels only."""
         occupied = {}
         for register in self.registers:
             for k in register.seen:
                 occupied[k] = occupied.get(k, 0) + 1
-        unseen = math.fsum(register.unseen_mass(self.p) for register in self.registers)
+        unseen = math.fsum(register.unseen_mass(self.p, history) for register in self.registers)
         if not occupied:
             return 0.0
 
@@ -107,7 +109,7 @@ class Dense:
         for _ in range(200):
             middle = math.sqrt(low * high)
             low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-        return low / (1 + 0.48147 / (1 << self.p))
+        return low / (1 + (0.48147 if history else 1.0) / (1 << self.p))
 
 
 def dense(items, p, seed=0):
@@ -242,7 +244,7 @@ class Stored:
         for register, byte in zip(sketch.registers, self.registers):
             register.top = byte >> 2
             register.seen = {u for u, seen in ((byte >> 2, byte >> 2), (register.top - 1, byte & 2), (register.top - 2, byte & 1)) if seen}
-        return round(sketch.ml())
+        return round(sketch.ml(history=self.origin != "plain"))
 
 
 def read_sketch(payload):

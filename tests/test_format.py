@@ -70,6 +70,19 @@ def test_every_hash_family_and_a_plain_sketch_are_read_by_the_page_alone(one_ser
     read, full = (reference.read_sketch(c("HLL.EXPORT", key)) for key in ("plain", "redis:20000"))
     assert read.origin == "plain"
     assert read.registers == bytes(byte & ~3 for byte in full.registers)
+    assert read.count() == c("HLL.COUNT", "plain")
+
+
+@pytest.mark.parametrize("precision", [4, 7, 10])
+def test_registers_without_history_count_as_the_page_says(one_server, precision):
+    """At few registers, where the divisor is more than a rounding."""
+    c = one_server.c
+    c("HLL.CREATE", "k", "HASH", "DATASKETCHES", "PRECISION", precision)
+    add(c, "k", elements(0, 20_000))
+    c("HLL.IMPORT", "plain", "FORMAT", "DATASKETCHES", c("HLL.EXPORT", "k", "FORMAT", "DATASKETCHES"))
+    read = reference.read_sketch(c("HLL.EXPORT", "plain"))
+    assert (read.precision, read.origin) == (precision, "plain")
+    assert read.count() == c("HLL.COUNT", "plain")
 
 
 def test_a_seed_is_written(start, newest):

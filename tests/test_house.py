@@ -134,6 +134,35 @@ def test_pieces_from_a_client_are_proven(checked):
     assert c("HLL.TEST.LENGTH", "k") == 1
 
 
+def test_values_are_rebuilt_side_by_side(checked):
+    """As the slots of two nodes arrive, or clients send."""
+    c = checked.c
+    full = struct.pack("<II", 1, PIECE) + bytes(PIECE - 8)
+    for key in "ab":
+        assert c(*rebuild(key, 0, full)) == "OK"
+    for key in "ba":
+        assert c(*rebuild(key, PIECE, bytes(8))) == "OK"
+    assert [c("HLL.TEST.LENGTH", key) for key in "ab"] == [1, 1]
+
+
+def test_what_clients_rebuild_is_bounded(checked, server):
+    """In all, and for a sketch to what a sketch can be; and the limit of a key's memory holds."""
+    c = checked.c
+    full = bytes(PIECE)
+    replies = c.pipe(rebuild(f"k{i}", 0, full) for i in range((1 << 10) + 1))  # one more than 64 MiB
+    (error,) = [reply for reply in replies if reply != "OK"]
+    assert error.text.startswith("ERR HLL: unfinished values hold more than 64 MiB")
+    for offset in range(0, 4 * PIECE, PIECE):
+        assert c(*rebuild("k", offset, full, "HLLsketch")) == "OK"
+    refused(c, *rebuild("k", 4 * PIECE, full, "HLLsketch"), match="^ERR HLL: a piece has at most 65536 bytes and a value of this type at most 262400, send the pieces as a file has them$")
+    c = server.c
+    c("HLL.CREATE", "large", "PRECISION", 18)
+    payload = c("HLL.EXPORT", "large")
+    server.set("hll.max-memory-per-key", "2000")
+    refused(c, *rebuild("new", 0, payload, "HLLsketch"), match="^ERR HLL: precision 18 can take")
+    assert c("EXISTS", "new") == 0
+
+
 def test_a_rebuilt_key_keeps_its_time_to_live_and_reaches_replicas(start, newest):
     primary = start(newest, build="checked")
     replica = start(newest, {"replicaof": f"127.0.0.1 {primary.port}"}, build="checked")
@@ -149,6 +178,10 @@ def test_a_rebuilt_key_keeps_its_time_to_live_and_reaches_replicas(start, newest
     assert c("WAIT", 1, 5000) == 1
     assert replica.c("HLL.EXPORT", "from") == other
     assert 900 < replica.c("TTL", "from") <= 1000
+    for offset, piece in ((0, struct.pack("<II", 1, PIECE) + bytes(PIECE - 8)), (PIECE, bytes(8))):
+        assert c(*rebuild("large", offset, piece)) == "OK"
+    assert c("WAIT", 1, 5000) == 1
+    assert replica.c("HLL.TEST.LENGTH", "large") == 1
 
 
 # Memory
@@ -263,12 +296,18 @@ def test_a_client_waits_no_longer_than_it_was_to(checked):
     assert c("HLL.TEST.LATER", "k", 0, 1000) == 3
 
 
+def departures(server):
+    return int(server.info(section="hll")["hll_test_departures"])
+
+
 def test_clients_that_leave_while_a_timer_runs_leave_nothing_behind(checked):
     strings(checked.c, "k", 1, 3)
+    before = departures(checked)
     for _ in range(50):
         with checked.client() as leaving:
             leaving.send("HLL.TEST.LATER", "k", 100, 5000)
     wait_for("no client to be blocked", lambda: checked.info(section="clients")["blocked_clients"] == "0")
+    assert departures(checked) == before + 50
     time.sleep(0.2)
     assert checked.c("HLL.TEST.LATER", "k", 0, 1000) == 3
 

@@ -569,6 +569,33 @@ def test_a_segment_unites_long_lists(client):
     assert many["estimate"] == 1205
 
 
+def test_a_segment_of_tens_of_thousands_of_names_is_looked_up_by_hash(client):
+    """Comparing each with each took seconds on the server's thread; here it would take minutes."""
+    put(client, "all", [range(0, 100)])
+    names = [f"none{i}" for i in range(50_000)]
+    answer = ask(client, "HLL.SEGMENT", "ALL", 1, "all", "ANY", 50_001, *names, "all", "NONE", 50_000, *names)
+    assert answer["estimate"] == 100
+
+
+def test_what_contradicts_itself_is_nobody(client, abc):
+    for call in (("ALL", 1, "a", "NONE", 1, "a"), ("ANY", 2, "a", "b", "NONE", 3, "b", "c", "a"), ("ALL", 2, "a", "b", "ANY", 1, "c", "NONE", 1, "b")):
+        answer = ask(client, "HLL.SEGMENT", *call)
+        assert (answer["estimate"], answer["lower"], answer["upper"], answer["share"]) == (0, 0, 0, 0)
+        assert answer["base"] > 0
+
+
+def test_what_one_command_copies_and_repeats_is_bounded(client):
+    client("PFADD", "pf", *elements(0, 5000))
+    names = [f"pf{i}" for i in range(1400)]
+    client.pipe(("COPY", "pf", name) for name in names)
+    for call in (("HLL.COUNT", *names), ("HLL.MERGE", "new", *names), ("HLL.SEGMENT", "ANY", len(names), *names)):
+        refused(client, *call, match="^ERR HLL: the PF keys named here come to more than 16 MiB, merge some into a sketch with HLL.MERGE first$")
+    assert client("HLL.COUNT", *names[:1000]) == client("HLL.COUNT", *["pf"] * 5000) == client("HLL.COUNT", "pf")
+    long = ["x" * 100_000 + str(i) for i in range(64)]
+    for call in (("HLL.OVERLAP", 64, *long), ("HLL.RETENTION", "COHORTS", 32, *long[:32], "PERIODS", 32, *long[32:])):
+        refused(client, *call, match="^ERR HLL: the names of keys would make up more than 4 MiB of the reply, ask for fewer at once$")
+
+
 def test_new_and_lost_users(client):
     put(client, "march", [range(0, 500)])
     put(client, "april", [range(200, 900)])

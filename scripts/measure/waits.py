@@ -2,16 +2,17 @@
 
     PYTHONPATH=scripts target/venv/bin/python -m measure.waits [--module PATH ...] [--rounds N] [SERVER ...]
 
-A client sends PING after PING on a connection of its own, from a process of its own; another one asks. The longest PING
-during the question, and the time that the question itself took, are the best of some rounds: what the machine does beside
-makes both longer. With several modules their figures stand side by side. The servers are those of scripts/servers.
+A client sends PING after PING on a connection of its own, from a process of its own; another one asks, some rounds long. Told
+are the median and the largest of the rounds' longest PINGs, and the median of the time that the answer took. What else the
+machine does counts too: the first line, in which nobody asks, tells how much that is. With several modules their figures stand
+side by side. The servers are those of scripts/servers.
 """
 
 import argparse
 import multiprocessing
 import os
-import random
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ def load(client: redis.Redis) -> None:
 
 
 def questions() -> Iterator[tuple[str, Question]]:
+    yield "nothing", ("PING",)
     for name, what in (("s13-", "sparse, p = 13, 2,000 elements"), ("s16-", "sparse, p = 16, 16,000 elements"),
                        ("s18-", "sparse, p = 18, 65,000 elements"), ("d14-", "dense, p = 14"), ("d18-", "dense, p = 18"),
                        ("pf", "PF keys")):
@@ -77,6 +79,7 @@ def questions() -> Iterator[tuple[str, Question]]:
         yield f"RETENTION 64 × 64 ({what})", ("HLL.RETENTION", "COHORTS", "64", *keys[:64], "PERIODS", "64", *keys[64:])
         yield f"OVERLAP 64 ({what})", ("HLL.OVERLAP", "64", *keys[:64])
         yield f"SEGMENT ANY 64 NONE 64 ({what})", ("HLL.SEGMENT", "ANY", "64", *keys[:64], "NONE", "64", *keys[64:])
+        yield f"INTERSECT 8 ({what})", ("HLL.INTERSECT", "8", *keys[:8])
         yield f"FUNNEL 8 ({what})", ("HLL.FUNNEL", "8", *keys[:8])
         yield f"COUNT of 128 ({what})", ("HLL.COUNT", *keys)
     yield "OVERLAP of one dense p = 4 and twelve sparse p = 18", ("HLL.OVERLAP", "13", "d4", *numbered("s18-", 12))
@@ -107,9 +110,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each question is asked (default: 3)")
     options = parser.parse_args()
     modules = options.module or [str(ROOT / "target" / "release" / "libredis_hll.so")]
-    random.seed(1)
     for name in options.servers:
-        columns: list[list[tuple[float, float]]] = []
+        columns: list[list[tuple[float, float, float]]] = []
         for module in map(os.path.abspath, modules):
             binary = str(ROOT / "target" / "servers" / name)
             with Server(binary, ROOT / "redis.conf", module) as server:
@@ -118,13 +120,14 @@ def main() -> int:
                 column = []
                 for what, question in questions():
                     taken = [ask(server, client, question) for _ in range(options.rounds)]
-                    column.append((min(worst for worst, _ in taken), min(took for _, took in taken)))
-                    print(f"      {name}, {what}: {column[-1][0] * 1e3:.1f} ms, {column[-1][1] * 1e3:.1f} ms", file=sys.stderr)
+                    worst = [worst for worst, _ in taken]
+                    column.append((statistics.median(worst), max(worst), statistics.median(took for _, took in taken)))
+                    print(f"      {name}, {what}: " + ", ".join(f"{figure * 1e3:.1f}" for figure in column[-1]), file=sys.stderr)
                 columns.append(column)
-        heads = "".join(f" longest PING, ms | answer, ms |" for _ in modules)
-        print(f"\n{name}\n\n| question |{heads}\n|---|{'--:|--:|' * len(modules)}")
+        heads = " longest PING, median, ms | largest | answer, ms |" * len(modules)
+        print(f"\n{name}\n\n| question |{heads}\n|---|{'--:|--:|--:|' * len(modules)}")
         for row, (what, _) in enumerate(questions()):
-            cells = "".join(f" {column[row][0] * 1e3:.1f} | {column[row][1] * 1e3:,.1f} |" for column in columns)
+            cells = "".join("".join(f" {figure * 1e3:,.1f} |" for figure in column[row]) for column in columns)
             print(f"| {what} |{cells}")
     return 0
 

@@ -2,11 +2,13 @@
 //! [`crate::server::rebuild`]. No client needs it, and what it brings is proven like everything from
 //! outside.
 
+use super::sketch::check_memory;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::datatype::{DataType, load_bytes};
 use crate::server::error::CommandError;
+use crate::server::key::Propagation;
 use crate::server::rebuild::{self, COMMAND};
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Bytes, Choice, Integer, Key, KeyUsage, Word};
@@ -67,23 +69,26 @@ impl Command for Rebuild {
         let offset = offset as usize;
         let piece = piece.bytes();
         match kind {
-            Kind::Sketch => take_piece::<Sketch>(ctx, key, offset, piece)?,
+            Kind::Sketch => take_piece(ctx, key, offset, piece, |ctx, sketch: &Sketch| {
+                check_memory(ctx, sketch.precision())
+            })?,
             #[cfg(feature = "test-commands")]
-            Kind::Strings => take_piece::<Strings>(ctx, key, offset, piece)?,
+            Kind::Strings => take_piece(ctx, key, offset, piece, |_, _: &Strings| Ok(()))?,
         }
         Ok(Reply::Ok)
     }
 }
 
-/// Takes a piece in, and puts the value under the key if it was the last one. Replicas get the value
-/// whole: they have not seen the pieces before it.
+/// Takes a piece in, and puts the value under the key if it was the last one and may be there. Replicas get
+/// the value whole: they have not seen the pieces before it.
 fn take_piece<T: DataType>(
     ctx: &mut Context,
     key: Arg,
     offset: usize,
     piece: &[u8],
+    check: impl FnOnce(&Context, &T) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    let Some(bytes) = rebuild::take_piece(ctx, key.bytes(), T::NAME, offset, piece)? else {
+    let Some(bytes) = rebuild::take_piece::<T>(ctx, key.bytes(), offset, piece)? else {
         return Ok(());
     };
     let value = load_bytes::<T>(&bytes).map_err(|error| {
@@ -92,7 +97,13 @@ fn take_piece<T: DataType>(
         ));
         rebuild::refused(ctx, error)
     })?;
-    let propagation = value.propagation();
+    check(ctx, &value)?;
+    // While a file is loaded nobody is told.
+    let propagation = if ctx.is_loading() {
+        Propagation::Verbatim
+    } else {
+        Propagation::whole(&value)
+    };
     ctx.write::<T>(key.into())
         .put(value, c"hll.rebuild", propagation)
 }

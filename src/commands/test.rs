@@ -10,23 +10,26 @@
 //! * The settings `test-fraction` and `test-text`, whose changes are counted.
 
 use crate::server::args::Arg;
-use crate::server::blocked::{Departure, OnDeparture};
+use crate::server::blocked::Limit;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::datatype::load_bytes;
 use crate::server::error::CommandError;
 use crate::server::info::Counter;
-use crate::server::key::Propagation;
+use crate::server::key::{Copied, Propagation};
 use crate::server::reply::{Outcome, Reply};
 use crate::server::settings::{Fraction, Text};
-use crate::server::syntax::{Choice, Integer, Key, KeyUsage, Word};
+use crate::server::syntax::{Bytes, Choice, Integer, Key, KeyUsage, Word};
 use crate::syntax;
-use crate::types::strings::{FAILS_TO_SAVE, Strings};
-use std::sync::Arc;
+use crate::types::strings::{FAILS_TO_SAVE, REPLAY, Strings};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Changes of the settings below.
 pub static CHANGES: Counter = Counter::new();
+
+/// Clients that did not wait for HLL.TEST.LATER.
+pub static DEPARTURES: Counter = Counter::new();
 
 /// A setting that is a fraction.
 pub static TEST_FRACTION: Fraction =
@@ -98,6 +101,30 @@ impl Command for Push {
 }
 
 syntax! {
+    /// A whole list.
+    pub struct Whole<'a> {
+        key: Arg<'a> = Key("key", KeyUsage::Update);
+        content: Arg<'a> = Bytes("content");
+    }
+}
+
+/// `HLL.TEST.REPLAY key content`: what replicas are told of a new list.
+pub struct Replay;
+
+impl Command for Replay {
+    const SPEC: Spec = spec(REPLAY, Access::Write);
+    type Arguments = Whole<'static>;
+
+    fn run(ctx: &mut Context, arguments: Whole) -> Outcome {
+        let strings = load_bytes::<Strings>(arguments.content.bytes())
+            .map_err(|error| CommandError::invalid(format_args!("no list, {error}")))?;
+        let key = ctx.write::<Strings>(arguments.key.into());
+        key.put(strings, c"hll.test.replay", Propagation::Verbatim)?;
+        Ok(Reply::Ok)
+    }
+}
+
+syntax! {
     /// Which list.
     pub struct OneKey<'a> {
         key: Arg<'a> = Key("key", KeyUsage::Read);
@@ -107,17 +134,13 @@ syntax! {
 /// `HLL.TEST.LENGTH key`
 pub struct Length;
 
-fn length(ctx: &Context, key: &[u8]) -> Outcome {
-    let key = ctx.read::<Strings>(key.into())?;
-    Ok(key.value().map_or(0, Strings::number).into())
-}
-
 impl Command for Length {
     const SPEC: Spec = spec(c"HLL.TEST.LENGTH", Access::Read);
     type Arguments = OneKey<'static>;
 
     fn run(ctx: &mut Context, arguments: OneKey) -> Outcome {
-        length(ctx, arguments.key.bytes())
+        let key = ctx.read::<Strings>(arguments.key.into())?;
+        Ok(key.value().map_or(0, Strings::number).into())
     }
 }
 
@@ -133,17 +156,6 @@ syntax! {
 /// `HLL.TEST.LATER key delay timeout`
 pub struct Later;
 
-/// Whoever leaves is told so, and nobody else is.
-struct Unmoved;
-
-impl OnDeparture for Unmoved {
-    fn departed(&self, _: Departure) {}
-
-    fn timeout_error(&self) -> CommandError {
-        CommandError::invalid("the timer did not come in time, wait longer")
-    }
-}
-
 impl Command for Later {
     const SPEC: Spec = spec(c"HLL.TEST.LATER", Access::Read);
     type Arguments = When<'static>;
@@ -151,9 +163,15 @@ impl Command for Later {
     fn run(ctx: &mut Context, arguments: When) -> Outcome {
         let key = arguments.key.bytes().to_vec();
         let milliseconds = |number: i64| Duration::from_millis(number as u64);
-        let client = ctx.block(Some(milliseconds(arguments.timeout)), Arc::new(Unmoved));
+        let limit = Limit {
+            time: milliseconds(arguments.timeout),
+            error: CommandError::invalid("the timer did not come in time, wait longer"),
+        };
+        let client = ctx.block(Some(limit), |_| DEPARTURES.add_one());
         ctx.after(milliseconds(arguments.delay), move |ctx| {
-            client.answer(length(ctx, &key));
+            let strings = ctx.copy::<Strings>((&*key).into());
+            let strings = strings.and_then(|copied| copied.map(Copied::into_value).transpose());
+            client.answer(strings.map(|s| s.map_or(0, |s| s.number()).into()));
         });
         Ok(Reply::None)
     }

@@ -1,10 +1,11 @@
 //! Answers that take long.
 //!
 //! A server runs commands on one thread; an answer that takes ten milliseconds costs every other client ten
-//! milliseconds. So an answer that is expected to take longer than [`LONGEST_IN_PLACE`], or turns out to, is
-//! computed by other threads while its client waits ([`super::workers`]). Where a client cannot wait, inside a
-//! transaction or a script, such an answer is refused.
+//! milliseconds. So an answer that is expected to take longer than [`LONGEST_IN_PLACE`], or turns out to after
+//! some of its steps, is computed by other threads while its client waits ([`super::workers`]). Where a client
+//! cannot wait, inside a transaction or a script, an answer that is expected to take longer is refused.
 
+use super::blocked::Limit;
 use super::context::Context;
 use super::error::CommandError;
 use super::reply::Outcome;
@@ -19,12 +20,12 @@ pub const LONGEST_IN_PLACE: Duration = Duration::from_millis(5);
 /// The setting `query-timeout`: milliseconds after which a long answer ends with an error; 0 is never.
 pub static QUERY_TIMEOUT: Number = Number::new(c"query-timeout", 0..=86_400_000, 60_000);
 
-impl Context {
-    /// Whether what is expected to take so long may be done here and now.
-    pub fn is_short(&self, expected: Duration) -> bool {
-        expected <= LONGEST_IN_PLACE
-    }
+/// Whether what is expected to take so long may be done here and now.
+pub fn is_short(expected: Duration) -> bool {
+    expected <= LONGEST_IN_PLACE
+}
 
+impl Context {
     /// Answers with the result of this work, which is expected to take so long and keeps so many bytes
     /// alive: at once if it is short, and otherwise from another thread.
     pub fn answer(
@@ -33,7 +34,7 @@ impl Context {
         bytes: usize,
         mut work: impl Work + 'static,
     ) -> Outcome {
-        if self.is_short(expected) {
+        if is_short(expected) {
             // Most answers are one step, which needs no clock.
             if let ControlFlow::Break(outcome) = work.step() {
                 return outcome;
@@ -51,11 +52,17 @@ impl Context {
                 expected.as_millis()
             )));
         }
-        let timeout = match QUERY_TIMEOUT.get() {
+        let limit = match QUERY_TIMEOUT.get() {
             0 => None,
-            milliseconds => Some(Duration::from_millis(milliseconds as u64)),
+            milliseconds => Some(Limit {
+                time: Duration::from_millis(milliseconds as u64),
+                error: CommandError::invalid(format_args!(
+                    "the answer took longer than hll.query-timeout allows ({milliseconds} ms), ask for \
+                     less at once or raise it"
+                )),
+            }),
         };
-        workers::enqueue(self, timeout, bytes, Box::new(work))
+        workers::enqueue(self, limit, bytes, Box::new(work))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The arguments of a command, in place and in order.
 
 use super::error::{CommandError, printable};
+use super::string_bytes;
 use super::syntax::{Description, KeyUsage, unknown_option};
 use redis_module::raw::RedisModuleString;
 use std::fmt::Display;
@@ -21,12 +22,8 @@ impl<'a> Arg<'a> {
     /// Its bytes.
     #[inline]
     pub fn bytes(self) -> &'a [u8] {
-        let mut len = 0;
-        // SAFETY: the string lives as long as the call ('a), and the server gives its true length.
-        unsafe {
-            let start = api!(RedisModule_StringPtrLen(self.string, &mut len));
-            slice::from_raw_parts(start.cast(), len)
-        }
+        // SAFETY: the string lives as long as the call ('a), and nobody changes it.
+        unsafe { string_bytes(self.string) }
     }
 
     /// Its place among the words of the command, the name being 0.

@@ -1,9 +1,14 @@
 //! Clients that wait for their answer while the server serves others.
 //!
-//! A blocked client gets its answer from whoever holds its [`Waiting`], on whichever thread. It may be
-//! gone before: it closed the connection, was killed, or its time was up. Then the server calls us on its
-//! own thread, and whoever works for the client is told through its [`Departure`]. Either way the server
-//! is owed one `UnblockClient` for every client that was blocked, and the drop of `Waiting` sees to it.
+//! A blocked client gets its answer from whoever comes first with one, on whichever thread: there is one
+//! [`Blocked`] for it, out of which the first one takes the server's handle. It may be gone before, having
+//! closed the connection or been killed, or its time may be up; then whoever works for it is told on the
+//! server's thread. Either way the server is owed exactly one `UnblockClient` for every client that was
+//! blocked, and the one who takes the handle pays it.
+//!
+//! The time is kept by a timer of our own. The server offers to keep it, but a Redis before 7.4 whose
+//! limit falls between our answer and its delivery lets the client go without either. For the same reason
+//! CLIENT UNBLOCK has no effect on these clients; CLIENT KILL has.
 
 use super::context::Context;
 use super::error::CommandError;
@@ -14,58 +19,66 @@ use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Why a client does not wait any more.
+/// Why a client does not wait any more, though nobody has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// It closed the connection or was killed.
+    /// It closed the connection or was killed, or the server sent it away.
     Gone,
     /// It was told that its time is up.
     TimedOut,
 }
 
-/// Called on the server's thread when the client does not wait any more. Says what a client is told
-/// whose time is up.
-pub trait OnDeparture: Send + Sync {
-    /// The client is not there any more. May be called while the answer is being handed over.
-    fn departed(&self, how: Departure);
-
-    /// What it is told if its time was up.
-    fn timeout_error(&self) -> CommandError;
+/// How long a client waits, and what it is told then.
+pub struct Limit {
+    /// From now on.
+    pub time: Duration,
+    /// The reply.
+    pub error: CommandError,
 }
 
-/// Those who are to be told, by the server's pointer for the blocked client.
-static LISTENERS: Mutex<Option<HashMap<usize, Arc<dyn OnDeparture>>>> = Mutex::new(None);
-
-fn listeners() -> MutexGuard<'static, Option<HashMap<usize, Arc<dyn OnDeparture>>>> {
-    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn listener(client: *mut RedisModuleBlockedClient) -> Option<Arc<dyn OnDeparture>> {
-    listeners().as_ref()?.get(&(client as usize)).cloned()
-}
-
-/// A client that waits. Without an answer it gets an error when this is dropped.
-pub struct Waiting(*mut RedisModuleBlockedClient);
+/// The server's handle of a blocked client.
+struct Handle(*mut RedisModuleBlockedClient);
 
 // SAFETY: the functions called on it (measuring and unblocking) may be called from any thread.
-unsafe impl Send for Waiting {}
+unsafe impl Send for Handle {}
+
+/// A client that waits, or has waited, for an answer.
+pub struct Blocked {
+    /// Gone with the first answer or departure.
+    handle: Mutex<Option<Handle>>,
+    deadline: Option<(Instant, CommandError)>,
+    on_departure: Box<dyn Fn(Departure) + Send + Sync>,
+}
+
+/// Clients that wait, by the server's pointer for them.
+static BLOCKED: Mutex<Option<HashMap<usize, Arc<Blocked>>>> = Mutex::new(None);
+
+/// When the next look at the deadlines is due.
+static NEXT_LOOK: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Context {
-    /// Blocks the client of the running command, for as long as `timeout` if there is one. Only if
-    /// [`Context::may_wait`]. The command's own answer is then [`super::reply::Reply::None`].
-    pub fn block(&mut self, timeout: Option<Duration>, listener: Arc<dyn OnDeparture>) -> Waiting {
+    /// Blocks the client of the running command, and has this called on the server's thread if it departs.
+    /// Only if [`Context::may_wait`]. The command's own answer is then [`super::reply::Reply::None`].
+    pub fn block(
+        &mut self,
+        limit: Option<Limit>,
+        on_departure: impl Fn(Departure) + Send + Sync + 'static,
+    ) -> Arc<Blocked> {
         debug_assert!(self.may_wait());
-        let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
         // SAFETY: the context is live, and the callbacks live as long as the module.
         let client = unsafe {
             let client = api!(RedisModule_BlockClient(
                 self.raw(),
                 Some(send_outcome),
-                Some(send_timeout),
+                None,
                 Some(free_outcome),
-                i64::try_from(milliseconds).unwrap_or(i64::MAX)
+                0
             ));
             api!(RedisModule_SetDisconnectCallback(
                 client,
@@ -73,57 +86,98 @@ impl Context {
             ));
             client
         };
-        listeners()
+        let deadline = limit.map(|limit| (Instant::now() + limit.time, limit.error));
+        if let Some((deadline, _)) = &deadline {
+            look_at(self, *deadline);
+        }
+        let blocked = Arc::new(Blocked {
+            handle: Mutex::new(Some(Handle(client))),
+            deadline,
+            on_departure: Box::new(on_departure),
+        });
+        lock(&BLOCKED)
             .get_or_insert_default()
-            .insert(client as usize, listener);
-        Waiting(client)
+            .insert(client as usize, blocked.clone());
+        blocked
     }
 }
 
-impl Waiting {
-    /// Hands the answer over: the server sends it on its own thread. A client that is gone by then gets
-    /// nothing.
-    pub fn answer(self, outcome: Outcome) {
-        let client = self.0;
-        std::mem::forget(self);
-        unblock(client, Some(outcome));
+impl Blocked {
+    /// Answers; whether the client was still waiting. The server sends the answer on its own thread.
+    pub fn answer(&self, outcome: Outcome) -> bool {
+        self.unblock(Some(outcome))
     }
 
-    /// Lets a client go that is gone already or was told that its time is up.
-    pub fn release(self) {
-        let client = self.0;
-        std::mem::forget(self);
-        unblock(client, None);
+    /// Whether it waits for an answer.
+    pub fn waits(&self) -> bool {
+        lock(&self.handle).is_some()
     }
 
     /// Runs a part of the work for the client, whose time counts as that of its command.
     pub fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
-        // SAFETY: the client is blocked until it is unblocked, which takes `self` away.
-        unsafe {
-            api!(RedisModule_BlockedClientMeasureTimeStart(self.0));
-            let result = work();
-            api!(RedisModule_BlockedClientMeasureTimeEnd(self.0));
-            result
+        // SAFETY: a handle that has not been taken is good, and nobody takes it during these calls.
+        if let Some(handle) = &*lock(&self.handle) {
+            unsafe { api!(RedisModule_BlockedClientMeasureTimeStart(handle.0)) };
         }
+        let result = work();
+        if let Some(handle) = &*lock(&self.handle) {
+            // SAFETY: as above.
+            unsafe { api!(RedisModule_BlockedClientMeasureTimeEnd(handle.0)) };
+        }
+        result
+    }
+
+    /// Lets the client go, with this answer; false if somebody else has done so.
+    fn unblock(&self, outcome: Option<Outcome>) -> bool {
+        let Some(Handle(client)) = lock(&self.handle).take() else {
+            return false;
+        };
+        // Before the server may use the place of this client for another one.
+        if let Some(blocked) = lock(&BLOCKED).as_mut() {
+            blocked.remove(&(client as usize));
+        }
+        let outcome = outcome.map_or(ptr::null_mut(), |outcome| Box::into_raw(Box::new(outcome)));
+        // SAFETY: the client is blocked until this call, which any thread may make and which is made once;
+        // the outcome belongs to the server until it calls `free_outcome`.
+        unsafe {
+            api!(RedisModule_UnblockClient(client, outcome.cast()));
+        }
+        true
     }
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        unblock(self.0, Some(Err(CommandError::Internal)));
+/// Sees to it that somebody looks at the deadlines at this time.
+fn look_at(ctx: &Context, time: Instant) {
+    let mut next = lock(&NEXT_LOOK);
+    if next.is_some_and(|next| next <= time) {
+        return;
     }
-}
-
-fn unblock(client: *mut RedisModuleBlockedClient, outcome: Option<Outcome>) {
-    if let Some(listeners) = listeners().as_mut() {
-        listeners.remove(&(client as usize));
-    }
-    let outcome = outcome.map_or(ptr::null_mut(), |outcome| Box::into_raw(Box::new(outcome)));
-    // SAFETY: the client is blocked until this call, which any thread may make and which is made once;
-    // the outcome belongs to the server until it calls `free_outcome`.
-    unsafe {
-        api!(RedisModule_UnblockClient(client, outcome.cast()));
-    }
+    *next = Some(time);
+    drop(next);
+    let delay = time.saturating_duration_since(Instant::now());
+    // Timers count whole milliseconds.
+    ctx.after(delay + Duration::from_millis(1), |ctx| {
+        *lock(&NEXT_LOOK) = None;
+        let now = Instant::now();
+        let waiting: Vec<_> = lock(&BLOCKED)
+            .iter()
+            .flat_map(|blocked| blocked.values().cloned())
+            .collect();
+        let mut earliest: Option<Instant> = None;
+        for blocked in waiting {
+            let Some((deadline, error)) = &blocked.deadline else {
+                continue;
+            };
+            if *deadline > now {
+                earliest = Some(earliest.map_or(*deadline, |e| e.min(*deadline)));
+            } else if blocked.answer(Err(error.clone())) {
+                (blocked.on_departure)(Departure::TimedOut);
+            }
+        }
+        if let Some(earliest) = earliest {
+            look_at(ctx.context(), earliest);
+        }
+    });
 }
 
 unsafe extern "C" fn send_outcome(
@@ -143,31 +197,15 @@ unsafe extern "C" fn send_outcome(
     })
 }
 
-unsafe extern "C" fn send_timeout(
-    ctx: *mut RedisModuleCtx,
-    _: *mut *mut RedisModuleString,
-    _: c_int,
-) -> c_int {
-    guarded(raw::Status::Err as c_int, || {
-        // SAFETY: the context is the server's.
-        let listener = listener(unsafe { api!(RedisModule_GetBlockedClientHandle(ctx)) });
-        let error = match &listener {
-            Some(listener) => {
-                listener.departed(Departure::TimedOut);
-                listener.timeout_error()
-            }
-            // The answer was being handed over at this moment.
-            None => CommandError::invalid("the time for this answer is up, ask again"),
-        };
-        // SAFETY: as above, and nothing was replied yet.
-        unsafe { reply::send(ctx, &Err(error)) }
-    })
-}
-
 unsafe extern "C" fn disconnected(_: *mut RedisModuleCtx, client: *mut RedisModuleBlockedClient) {
     guarded((), || {
-        if let Some(listener) = listener(client) {
-            listener.departed(Departure::Gone);
+        let blocked = lock(&BLOCKED)
+            .as_ref()
+            .and_then(|blocked| blocked.get(&(client as usize)).cloned());
+        if let Some(blocked) = blocked
+            && blocked.unblock(None)
+        {
+            (blocked.on_departure)(Departure::Gone);
         }
     });
 }

@@ -9,7 +9,6 @@
 use super::defrag::{Defragmenter, Progress};
 use super::error::CommandError;
 use super::guard::guarded;
-use super::key::Propagation;
 use super::log::log_io_error;
 use super::saving;
 use super::stream::{Loader, Saver};
@@ -20,6 +19,7 @@ use redis_module::raw::{
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
@@ -47,11 +47,14 @@ pub trait DataType: Sized + Send + 'static {
     /// The version of what [`save`](Self::save) writes; later ones than this are refused.
     const ENCODING: c_int;
 
+    /// The most bytes that [`save`](Self::save) writes of a value.
+    const MOST_BYTES: usize;
+
     /// The fewest bytes of a string that may be read as such a value; `None` if strings are none.
     const SHORTEST_STRING: Option<usize> = None;
 
     /// The server's handle of the type: one static for each implementation.
-    fn handle() -> &'static TypeHandle;
+    fn handle() -> &'static TypeHandle<Self>;
 
     /// Writes the value. The same value gives the same bytes.
     fn save(&self, out: &mut Saver) -> io::Result<()>;
@@ -80,8 +83,8 @@ pub trait DataType: Sized + Send + 'static {
     /// DEBUG DIGEST.
     fn digest(&self) -> Vec<u8>;
 
-    /// How a new value travels to replicas.
-    fn propagation(&self) -> Propagation;
+    /// How a new value travels to replicas: as a command of this name with the key and this content.
+    fn replay(&self) -> (&'static CStr, Vec<u8>);
 
     /// The value that a string under a key is (of another program, in its format); `key` is for the
     /// error.
@@ -102,24 +105,26 @@ const PAGE: usize = 4096;
 /// not know and no type here needs.
 const METHODS_VERSION: u64 = 4;
 
-/// What the server calls a type by, and an account of its values.
-pub struct TypeHandle {
+/// What the server calls the type `T` by, and an account of its values.
+pub struct TypeHandle<T> {
     raw: AtomicPtr<RedisModuleType>,
     values: AtomicI64,
     bytes: AtomicI64,
+    kind: PhantomData<fn() -> T>,
 }
 
-impl TypeHandle {
+impl<T: DataType> TypeHandle<T> {
     /// Of a type that is not registered yet.
     #[expect(
         clippy::new_without_default,
         reason = "to be used in a static, and nowhere else"
     )]
-    pub const fn new() -> TypeHandle {
+    pub const fn new() -> TypeHandle<T> {
         TypeHandle {
             raw: AtomicPtr::new(ptr::null_mut()),
             values: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
+            kind: PhantomData,
         }
     }
 
@@ -146,7 +151,7 @@ impl TypeHandle {
     }
 
     /// Turns a value into the pointer that the server knows it by.
-    pub(super) fn hand_over<T: DataType>(&self, value: T) -> *mut c_void {
+    pub(super) fn hand_over(&self, value: T) -> *mut c_void {
         self.values.fetch_add(1, Ordering::Relaxed);
         self.resized(0, value.memory_bytes());
         Box::into_raw(Box::new(value)).cast()
@@ -156,7 +161,7 @@ impl TypeHandle {
     ///
     /// # Safety
     /// `value` is of [`hand_over`](Self::hand_over) and given back once.
-    unsafe fn take_back<T: DataType>(&self, value: *mut c_void) -> T {
+    unsafe fn take_back(&self, value: *mut c_void) -> T {
         // SAFETY: by the caller.
         let value = unsafe { Box::from_raw(value.cast::<T>()) };
         self.values.fetch_sub(1, Ordering::Relaxed);
@@ -302,7 +307,7 @@ fn save_whole<T: DataType>(value: &T, saver: &mut Saver) {
 unsafe extern "C" fn free<T: DataType>(this: *mut c_void) {
     guarded((), || {
         // SAFETY: the server gives back what `hand_over` made, once.
-        drop(unsafe { T::handle().take_back::<T>(this) });
+        drop(unsafe { T::handle().take_back(this) });
     })
 }
 

@@ -80,7 +80,10 @@ impl Defragmenter {
     /// moved; see [`super::allocator`].
     pub fn array<T: Copy>(&mut self, array: Vec<T>) -> Vec<T> {
         let mut array = ManuallyDrop::new(array);
-        if array.capacity() == 0 || align_of::<T>() > super::allocator::ALIGNMENT {
+        if array.capacity() == 0
+            || size_of::<T>() == 0
+            || align_of::<T>() > super::allocator::ALIGNMENT
+        {
             return ManuallyDrop::into_inner(array);
         }
         // SAFETY: the parts of a vector that is not dropped, whose allocation came from the server (by
@@ -89,14 +92,5 @@ impl Defragmenter {
             let place = self.moved(array.as_mut_ptr().cast());
             Vec::from_raw_parts(place.cast(), array.len(), array.capacity())
         }
-    }
-
-    /// The same structure, elsewhere or not.
-    pub fn structure<T>(&mut self, structure: Box<T>) -> Box<T> {
-        if size_of::<T>() == 0 || align_of::<T>() > super::allocator::ALIGNMENT {
-            return structure;
-        }
-        // SAFETY: as above, for a box; the content is moved bytewise and the old place forgotten.
-        unsafe { Box::from_raw(self.moved(Box::into_raw(structure).cast()).cast()) }
     }
 }

@@ -10,8 +10,8 @@ use super::args::Arg;
 use super::context::Context;
 use super::datatype::DataType;
 use super::error::{CommandError, printable};
-use super::is_ok;
 use super::log::{Level, log};
+use super::{is_ok, string_bytes};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
@@ -140,13 +140,8 @@ impl OpenKey {
 
     /// The name for error messages.
     fn shown(&self) -> String {
-        let mut len = 0;
-        // SAFETY: the name is live, and the server gives its true length.
-        let name = unsafe {
-            let start = api!(RedisModule_StringPtrLen(self.name, &mut len));
-            slice::from_raw_parts(start.cast(), len)
-        };
-        printable(name, 64)
+        // SAFETY: the name is live.
+        printable(unsafe { string_bytes(self.name) }, 64)
     }
 
     /// Closes the key and tells everybody who is to know that it has changed.
@@ -303,6 +298,14 @@ pub enum Propagation {
     },
 }
 
+impl Propagation {
+    /// As all of the value.
+    pub fn whole(value: &impl DataType) -> Propagation {
+        let (name, content) = value.replay();
+        Propagation::Command { name, content }
+    }
+}
+
 /// What became of a write that makes the key where it is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -369,8 +372,8 @@ impl<'c, T: DataType> WriteKey<'c, T> {
     }
 
     /// The same, where a missing key is to be made: by `create`, of whose result the same change is
-    /// made. A new value is propagated as [`DataType::propagation`] says, since what a command would
-    /// make of it elsewhere depends on the settings there.
+    /// made. A new value is propagated as [`DataType::replay`] says, since what a command would make of it
+    /// elsewhere depends on the settings there.
     pub fn upsert<P: Into<Propagation>>(
         mut self,
         event: &CStr,
@@ -382,7 +385,7 @@ impl<'c, T: DataType> WriteKey<'c, T> {
         }
         let mut value = create(self.ctx)?;
         change(&mut value)?;
-        let propagation = value.propagation();
+        let propagation = Propagation::whole(&value);
         self.replace(value, event, propagation);
         Ok(Written::Created)
     }

@@ -3,7 +3,7 @@
 //!
 //! What this floor promises the others:
 //!
-//! * **No panic reaches the server.** Every function that C calls runs inside [`guard`].
+//! * **No panic reaches the server.** Every function that C calls and that may panic runs inside [`guard`].
 //! * **Arguments are read where they lie** ([`args`]): no copy, no reference count. A command's syntax
 //!   is written once ([`syntax`]): its documentation, its reader and the typed result are one text.
 //! * **A reply is a value** ([`reply`]), written out only once the command has succeeded, so that an
@@ -25,8 +25,9 @@ macro_rules! api {
     };
 }
 
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleString};
 use std::ffi::c_int;
+use std::slice;
 
 /// What the server is doing: REDISMODULE_CTX_FLAGS_*. Without a context (null) those of the server are
 /// told and those of a client are not.
@@ -38,13 +39,27 @@ unsafe fn context_flags(ctx: *mut RedisModuleCtx) -> u32 {
     unsafe { api!(RedisModule_GetContextFlags(ctx)) as u32 }
 }
 
+/// The bytes of a string of the server's.
+///
+/// # Safety
+/// It lives as long as 'a and is not changed meanwhile.
+#[inline]
+unsafe fn string_bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: by the caller; the server gives the true length.
+    unsafe {
+        let start = api!(RedisModule_StringPtrLen(string, &mut len));
+        slice::from_raw_parts(start.cast(), len)
+    }
+}
+
 /// Whether a call of the module API succeeded.
 fn is_ok(status: c_int) -> bool {
     status == raw::Status::Ok as c_int
 }
 
 /// An event of the server's that can be listened to, by its number REDISMODULE_EVENT_*.
-fn event(id: u64) -> RedisModuleEvent {
+fn server_event(id: u64) -> RedisModuleEvent {
     RedisModuleEvent { id, dataver: 1 }
 }
 

@@ -1,97 +1,108 @@
-//! A key rebuilt from the append-only file, piece by piece.
+//! Keys rebuilt from the append-only file, piece by piece.
 //!
-//! The rewrite of the append-only file turns every value into commands. A large one is not one command:
-//! `HLL.REBUILD key type offset piece` adds a piece of its stream ([`super::stream`]) to those before.
-//! Nothing is visible until the last one, the first starts afresh, and a piece that does not continue the
-//! one before is refused. The pieces of a key stand together in the file, so one value is being rebuilt at
-//! a time and a second one waiting is a file that was damaged.
+//! The rewrite of the append-only file turns every value into commands, and so does a Valkey that sends the
+//! values of a slot to another one. A large value is not one command: `HLL.REBUILD key type offset piece` adds
+//! a piece of its stream ([`super::stream`]) to those before. Nothing is visible until the last one, the first
+//! starts afresh, and a piece that does not continue the one before it is refused.
+//!
+//! A file has the pieces of a key together. Several slots that arrive at a time, and clients, may send theirs
+//! in between each other's; of theirs, only so many may be unfinished, and those that nobody goes on with are
+//! forgotten.
 
 use super::context::Context;
+use super::datatype::DataType;
 use super::error::CommandError;
 use super::guard::guarded;
 use super::log::{Level, log};
 use super::stream::PIECE;
-use super::{event, is_ok};
+use super::{is_ok, server_event};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The command that a rewritten file holds.
 pub const COMMAND: &CStr = c"HLL.REBUILD";
 
+/// Which value: the number of the database, the key and the type.
+type Which = (i32, Vec<u8>, &'static CStr);
+
 /// What has come of a value so far.
 struct Unfinished {
-    database: i32,
-    key: Vec<u8>,
-    type_name: &'static CStr,
     bytes: Vec<u8>,
     /// Whether a file is being loaded, and not a client sends it.
     from_file: bool,
+    /// When its last piece came.
+    touched: Instant,
 }
 
-static UNFINISHED: Mutex<Option<Unfinished>> = Mutex::new(None);
+static UNFINISHED: Mutex<BTreeMap<Which, Unfinished>> = Mutex::new(BTreeMap::new());
 
-fn unfinished() -> MutexGuard<'static, Option<Unfinished>> {
+fn unfinished() -> MutexGuard<'static, BTreeMap<Which, Unfinished>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that an unfinished value may come to where a client sends the pieces. A file may hold more.
-const MOST_FROM_A_CLIENT: usize = 256 << 20;
+/// Bytes that the unfinished values of clients may come to together.
+const MOST_FROM_CLIENTS: usize = 64 << 20;
 
-/// Takes a piece in. The whole stream if this was the last one.
-pub fn take_piece(
+/// An unfinished value of a client that nobody has gone on with for so long is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// Takes a piece of a value of type `T` in. The whole stream if this was the last one.
+pub fn take_piece<T: DataType>(
     ctx: &Context,
     key: &[u8],
-    type_name: &'static CStr,
     offset: usize,
     piece: &[u8],
 ) -> Result<Option<Vec<u8>>, CommandError> {
     let mut unfinished = unfinished();
-    let before = unfinished.take();
-    if before.as_ref().is_some_and(|value| value.from_file) && offset == 0 {
-        return Err(refused(
-            ctx,
-            CommandError::invalid("the value before this one is not whole"),
-        ));
-    }
-    let mut value = if offset == 0 {
-        Unfinished {
-            database: ctx.database(),
-            key: key.to_vec(),
-            type_name,
+    let loading = ctx.is_loading();
+    let which = (ctx.database(), key.to_vec(), T::NAME);
+    let mut value = unfinished.remove(&which).filter(|_| offset > 0);
+    if offset == 0 {
+        value = Some(Unfinished {
             bytes: Vec::new(),
-            from_file: ctx.is_loading(),
-        }
-    } else {
-        let continues = before.filter(|value| {
-            let place = (value.database, &*value.key, value.type_name);
-            place == (ctx.database(), key, type_name) && value.bytes.len() == offset
+            from_file: loading,
+            touched: Instant::now(),
         });
-        continues.ok_or_else(|| {
+    }
+    let mut value = value
+        .filter(|value| value.bytes.len() == offset)
+        .ok_or_else(|| {
             let text = "the piece does not continue the one before it, send the pieces of a key in \
                         their order from offset 0 on";
             refused(ctx, CommandError::invalid(text))
-        })?
-    };
-    let most = if value.from_file {
-        usize::MAX
-    } else {
-        MOST_FROM_A_CLIENT
-    };
-    if piece.len() > PIECE || value.bytes.len() + piece.len() > most {
-        return Err(refused(
-            ctx,
-            CommandError::invalid(format_args!(
-                "a piece has at most {PIECE} bytes and what a client sends at most \
-                 {MOST_FROM_A_CLIENT}, load more from a file"
-            )),
-        ));
+        })?;
+    if loading && !unfinished.is_empty() {
+        let text = "the value before this one is not whole";
+        return Err(refused(ctx, CommandError::invalid(text)));
+    }
+    if piece.len() > PIECE || offset + piece.len() > T::MOST_BYTES {
+        let text = format!(
+            "a piece has at most {PIECE} bytes and a value of this type at most {}, send the pieces as \
+             a file has them",
+            T::MOST_BYTES
+        );
+        return Err(refused(ctx, CommandError::invalid(text)));
     }
     value.bytes.extend_from_slice(piece);
     if piece.len() < PIECE {
         return Ok(Some(value.bytes));
     }
-    *unfinished = Some(value);
+    value.touched = Instant::now();
+    unfinished.insert(which, value);
+    if !loading {
+        unfinished.retain(|_, value| value.touched.elapsed() < FORGET_AFTER);
+        let held: usize = unfinished.values().map(|value| value.bytes.len()).sum();
+        if held > MOST_FROM_CLIENTS {
+            unfinished.clear();
+            return Err(CommandError::invalid(format_args!(
+                "unfinished values hold more than {} MiB, send fewer at a time",
+                MOST_FROM_CLIENTS >> 20
+            )));
+        }
+    }
     Ok(None)
 }
 
@@ -121,7 +132,7 @@ pub(super) unsafe fn register(ctx: *mut RedisModuleCtx) -> bool {
     is_ok(unsafe {
         api!(RedisModule_SubscribeToServerEvent(
             ctx,
-            event(raw::REDISMODULE_EVENT_LOADING),
+            server_event(raw::REDISMODULE_EVENT_LOADING),
             Some(on_loading)
         ))
     })
@@ -135,9 +146,11 @@ unsafe extern "C" fn on_loading(
 ) {
     guarded((), || {
         let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
-        let lost = unfinished().take_if(|value| ended && value.from_file);
-        if let Some(value) = lost {
-            let pieces = value.bytes.len() / PIECE;
+        let lost = unfinished()
+            .values()
+            .find(|value| ended && value.from_file)
+            .map(|value| value.bytes.len() / PIECE);
+        if let Some(pieces) = lost {
             fail_loading(&format!("only {pieces} of its pieces are there"));
         }
     });

@@ -11,24 +11,28 @@
 //!   until the server has given up the save, the process may not write files (RLIMIT_FSIZE of 0, the same
 //!   as a full disk), so the server sees its write fail, removes the unfinished file, answers with an
 //!   error, and stays. The limit is lifted by the event with which it tells that the save failed, before
-//!   it does anything else.
+//!   it does anything else. (Until then its own line in a log file is lost too.)
 //! * **DUMP** saves into memory. Its payload is cut short, and RESTORE refuses it.
 
 use super::context_flags;
 use super::guard::guarded as guard;
 use super::log::{Level, log};
-use super::{event, is_ok};
+use super::{is_ok, server_event};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether the server's own process is writing a file.
 static IN_FOREGROUND: AtomicBool = AtomicBool::new(false);
 
-/// The limit on the size of files as it was, while it is 0.
-static LIMIT: Mutex<Option<libc::rlimit>> = Mutex::new(None);
+/// The limit on the size of files as it was, and what was done when it was met, while it is 0.
+static LIMIT: Mutex<Option<(libc::rlimit, libc::sighandler_t)>> = Mutex::new(None);
+
+fn limit() -> MutexGuard<'static, Option<(libc::rlimit, libc::sighandler_t)>> {
+    LIMIT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Asks the server to tell when it saves; false if it refuses.
 ///
@@ -39,7 +43,7 @@ pub unsafe fn register(ctx: *mut RedisModuleCtx) -> bool {
     is_ok(unsafe {
         api!(RedisModule_SubscribeToServerEvent(
             ctx,
-            event(raw::REDISMODULE_EVENT_PERSISTENCE),
+            server_event(raw::REDISMODULE_EVENT_PERSISTENCE),
             Some(on_persistence)
         ))
     })
@@ -94,7 +98,7 @@ fn is_child() -> bool {
 
 /// Makes every write into a file fail.
 fn forbid_files() {
-    let Ok(mut kept) = LIMIT.lock() else { return };
+    let mut kept = limit();
     if kept.is_some() {
         return;
     }
@@ -105,9 +109,8 @@ fn forbid_files() {
     // SAFETY: plain calls with live arguments. The signal, whose default is to end the process, is
     // ignored: the write then answers that the file is too large.
     unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         if libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) == 0 {
-            *kept = Some(limit);
+            *kept = Some((limit, libc::signal(libc::SIGXFSZ, libc::SIG_IGN)));
             limit.rlim_cur = 0;
             libc::setrlimit(libc::RLIMIT_FSIZE, &limit);
         }
@@ -116,11 +119,11 @@ fn forbid_files() {
 
 /// Lifts that.
 fn allow_files() {
-    let Ok(mut kept) = LIMIT.lock() else { return };
-    if let Some(limit) = kept.take() {
-        // SAFETY: a plain call with a live argument.
+    if let Some((limit, handler)) = limit().take() {
+        // SAFETY: plain calls with live arguments.
         unsafe {
             libc::setrlimit(libc::RLIMIT_FSIZE, &limit);
+            libc::signal(libc::SIGXFSZ, handler);
         }
     }
 }

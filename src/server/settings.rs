@@ -7,8 +7,9 @@
 
 use super::args::Args;
 use super::error::{CommandError, printable};
-use super::is_ok;
+use super::guard::guarded;
 use super::syntax::{self, Word, find_word};
+use super::{is_ok, string_bytes};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::marker::PhantomData;
@@ -75,10 +76,12 @@ impl Core {
         }
     }
 
-    fn changed(&self) {
+    /// Tells whoever wants to know; what the server's callback answers.
+    fn changed(&self) -> c_int {
         if let Some(on_change) = self.on_change {
-            on_change();
+            guarded((), on_change);
         }
+        raw::Status::Ok as c_int
     }
 
     fn text(&self) -> &'static str {
@@ -174,8 +177,7 @@ unsafe extern "C" fn set_number(
     // SAFETY: as above; the server has checked the range.
     let setting = unsafe { &*this.cast::<Number>() };
     setting.value.store(value, Ordering::Relaxed);
-    setting.core.changed();
-    raw::Status::Ok as c_int
+    setting.core.changed()
 }
 
 /// One of some words.
@@ -272,8 +274,7 @@ unsafe extern "C" fn set_choice<W: Word>(
     // SAFETY: as above; the server has checked that the value is one of ours.
     let setting = unsafe { &*this.cast::<Choice<W>>() };
     setting.value.store(value.into(), Ordering::Relaxed);
-    setting.core.changed();
-    raw::Status::Ok as c_int
+    setting.core.changed()
 }
 
 /// A setting whose values are texts to the server: it has no fractions.
@@ -301,19 +302,6 @@ impl LastText {
 
     fn get(&self) -> *mut RedisModuleString {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The bytes of a string of the server's.
-///
-/// # Safety
-/// It lives as long as 'a.
-unsafe fn bytes<'a>(string: *mut RedisModuleString) -> &'a [u8] {
-    let mut len = 0;
-    // SAFETY: by the caller; the server gives the true length.
-    unsafe {
-        let start = api!(RedisModule_StringPtrLen(string, &mut len));
-        std::slice::from_raw_parts(start.cast(), len)
     }
 }
 
@@ -462,12 +450,11 @@ macro_rules! text_setting {
                 error: *mut *mut RedisModuleString,
             ) -> c_int {
                 // SAFETY: as above; the value lives as long as the call.
-                let (setting, text) = unsafe { (&*this.cast::<$kind>(), bytes(value)) };
+                let (setting, text) = unsafe { (&*this.cast::<$kind>(), string_bytes(value)) };
                 match setting.parse(text) {
                     Ok(()) => {
                         setting.text.set(text);
-                        setting.core.changed();
-                        raw::Status::Ok as c_int
+                        setting.core.changed()
                     }
                     // SAFETY: the place is the server's.
                     Err(refusal) => unsafe { refuse(error, &refusal) },

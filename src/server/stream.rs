@@ -2,8 +2,8 @@
 //!
 //! A type writes itself as one stream of bytes ([`Saver`]) and reads itself from one ([`Loader`]). In
 //! between, in the database file and in the append-only file, the stream lies in pieces of [`PIECE`]
-//! bytes, so that neither the server nor the module ever holds a large value's bytes twice. The last
-//! piece is shorter, perhaps empty: that is how the end is known.
+//! bytes, so that a type that writes and reads bit by bit never holds a large value's bytes besides the
+//! value. The last piece is shorter, perhaps empty: that is how the end is known.
 
 use super::rebuild;
 use redis_module::raw::{self, RedisModuleIO, RedisModuleString};
@@ -159,14 +159,8 @@ impl<'a> Loader<'a> {
 
     /// Takes the next piece, at whose beginning the stream then is.
     fn take_piece(&mut self) -> io::Result<()> {
-        let io = match &mut self.source {
-            Source::Bytes(bytes) => {
-                self.piece = std::mem::take(bytes).to_vec();
-                self.read = 0;
-                self.last = true;
-                return Ok(());
-            }
-            Source::File(io) => *io,
+        let Source::File(io) = self.source else {
+            return Ok(());
         };
         let mut len = 0;
         // SAFETY: the callback's argument lives as long as it; the buffer is ours to free once its bytes
@@ -197,6 +191,9 @@ impl<'a> Loader<'a> {
 
 impl Read for Loader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Source::Bytes(bytes) = &mut self.source {
+            return bytes.read(into);
+        }
         if self.read == self.piece.len() && !self.last {
             self.take_piece()?;
         }

@@ -1,16 +1,17 @@
 //! A queue of long work, and the threads that do it.
 //!
 //! **Fair**: work is done in steps, and a thread that has spent [`SLICE`] on one piece of work looks who has
-//! had the least so far and goes on with that. So a new client waits for a slice or two, however many long
-//! tables are being computed, and work that needs more waits in proportion to what it has had. (In the
-//! literature: foreground-background scheduling, or least attained service; Nuyens and Wierman 2008.)
+//! had the least so far and goes on with that. So a new client waits for a step or two, however many long
+//! tables are being computed, and who has had much lets the others go first. (In the literature: least
+//! attained service; Nuyens and Wierman 2008.) A table that never gets its turn because shorter work keeps
+//! coming ends with its time limit.
 //!
 //! **Bounded**: in places and in the bytes that the work keeps alive.
 //!
 //! **For those who are there**: when a client leaves or its time is up, its work is taken out of the queue at
-//! once, or stopped at the next step.
+//! once, or stopped after the step that is being made.
 
-use super::blocked::{Departure, OnDeparture, Waiting};
+use super::blocked::{Blocked, Departure, Limit};
 use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
@@ -18,7 +19,7 @@ use super::info::Counter;
 use super::reply::{Outcome, Reply};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,21 +53,13 @@ pub static DROPPED: Counter = Counter::new();
 pub static TIMED_OUT: Counter = Counter::new();
 
 struct Job {
-    ticket: Arc<Ticket>,
-    client: Waiting,
+    /// In order of arrival.
+    number: u64,
+    client: Arc<Blocked>,
     work: Box<dyn Work>,
     bytes: usize,
     /// What it has had so far.
     spent: Duration,
-}
-
-/// What the server's thread and the workers both know of a job.
-struct Ticket {
-    /// In order of arrival.
-    number: u64,
-    /// Whether nobody waits for the answer any more.
-    departed: AtomicBool,
-    timeout: Option<Duration>,
 }
 
 /// Least attained service first, then order of arrival.
@@ -100,7 +93,7 @@ impl Queue {
 
     fn push(&mut self, job: Job) {
         WAITING.add_one();
-        self.waiting.insert((job.spent, job.ticket.number), job);
+        self.waiting.insert((job.spent, job.number), job);
         ARRIVED.notify_one();
     }
 
@@ -123,54 +116,35 @@ impl Queue {
     }
 }
 
-impl OnDeparture for Ticket {
-    fn departed(&self, how: Departure) {
-        match how {
-            Departure::Gone => DROPPED.add_one(),
-            Departure::TimedOut => TIMED_OUT.add_one(),
-        }
-        self.departed.store(true, Ordering::Release);
-        // What is not here is with a thread, which looks at the flag before it comes back here.
-        let waiting = queue().take(self.number);
-        if let Some(job) = waiting {
-            job.give_up();
-        }
+/// What is to be done when the client of this job departs.
+fn depart(number: u64, how: Departure) {
+    match how {
+        Departure::Gone => DROPPED.add_one(),
+        Departure::TimedOut => TIMED_OUT.add_one(),
     }
-
-    fn timeout_error(&self) -> CommandError {
-        let limit = match self.timeout {
-            Some(timeout) => format!("{} ms", timeout.as_millis()),
-            None => "no limit".to_owned(),
-        };
-        CommandError::invalid(format_args!(
-            "the answer was given up, by CLIENT UNBLOCK or because it took longer than \
-             hll.query-timeout allows ({limit}), ask for less at once or raise it"
-        ))
+    // What is not here is with a thread, which looks for the client before it comes back here.
+    let waiting = queue().take(number);
+    if let Some(job) = waiting {
+        job.give_up();
     }
 }
 
 impl Job {
-    fn has_departed(&self) -> bool {
-        self.ticket.departed.load(Ordering::Acquire)
-    }
-
     fn give_up(self) {
         queue().leave(self.bytes);
-        drop(self.work);
-        self.client.release();
     }
 
     fn finish(self, outcome: Outcome) {
         queue().leave(self.bytes);
         drop(self.work);
-        DONE.add_one();
-        self.client.answer(outcome);
+        if self.client.answer(outcome) {
+            DONE.add_one();
+        }
     }
 
     /// Works until it is done, a slice is over, or nobody waits any more.
     fn run_slice(&mut self) -> ControlFlow<Outcome> {
         let Job {
-            ticket,
             client,
             work,
             spent,
@@ -181,7 +155,7 @@ impl Job {
             guarded(ControlFlow::Break(Err(CommandError::Internal)), || {
                 loop {
                     work.step()?;
-                    if start.elapsed() >= SLICE || ticket.departed.load(Ordering::Acquire) {
+                    if start.elapsed() >= SLICE || !client.waits() {
                         return ControlFlow::Continue(());
                     }
                 }
@@ -192,11 +166,11 @@ impl Job {
     }
 }
 
-/// Has the work done for the client of the running command, which waits for it, but for no longer than
-/// `timeout`. The work keeps so many bytes alive. Only if [`Context::may_wait`].
+/// Has the work done for the client of the running command, which waits for it, but not beyond the limit.
+/// The work keeps so many bytes alive. Only if [`Context::may_wait`].
 pub fn enqueue(
     ctx: &mut Context,
-    timeout: Option<Duration>,
+    limit: Option<Limit>,
     bytes: usize,
     mut work: Box<dyn Work>,
 ) -> Outcome {
@@ -217,14 +191,10 @@ pub fn enqueue(
         queue.bytes += bytes;
     }
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
-    let ticket = Arc::new(Ticket {
-        number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-        departed: AtomicBool::new(false),
-        timeout,
-    });
-    let client = ctx.block(timeout, ticket.clone());
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let client = ctx.block(limit, move |how| depart(number, how));
     queue().push(Job {
-        ticket,
+        number,
         client,
         work,
         bytes,
@@ -234,7 +204,7 @@ pub fn enqueue(
 }
 
 /// Does work here and now.
-pub fn run_to_the_end(work: &mut dyn Work) -> Outcome {
+fn run_to_the_end(work: &mut dyn Work) -> Outcome {
     loop {
         if let ControlFlow::Break(outcome) = work.step() {
             return outcome;
@@ -258,17 +228,20 @@ fn start_workers() -> bool {
 
 fn work_for_ever() {
     loop {
-        let mut job = next_job();
+        let job = next_job();
         RUNNING.add_one();
-        if job.has_departed() {
-            job.give_up();
-        } else {
-            match job.run_slice() {
-                ControlFlow::Break(outcome) => job.finish(outcome),
-                ControlFlow::Continue(()) => go_on_later(job),
-            }
-        }
+        guarded((), || work_on(job));
         RUNNING.take_one();
+    }
+}
+
+fn work_on(mut job: Job) {
+    if !job.client.waits() {
+        return job.give_up();
+    }
+    match job.run_slice() {
+        ControlFlow::Break(outcome) => job.finish(outcome),
+        ControlFlow::Continue(()) => go_on_later(job),
     }
 }
 
@@ -285,7 +258,7 @@ fn next_job() -> Job {
 fn go_on_later(job: Job) {
     let mut queue = queue();
     // Under the lock: who departs after this finds it in the queue.
-    if !job.has_departed() {
+    if job.client.waits() {
         queue.push(job);
         return;
     }

@@ -417,6 +417,15 @@ impl Sketch {
             }
     }
 
+    /// Bytes that a clone takes before one of the two is changed: it shares what is large.
+    pub fn clone_bytes(&self) -> usize {
+        size_of::<Sketch>()
+            + match &self.body {
+                Body::Sparse(tokens) => tokens.clone_bytes(),
+                Body::Dense(_) => 0,
+            }
+    }
+
     /// Bytes a sketch of this precision occupies once it is dense: the most it ever will.
     pub fn memory_limit(precision: Precision) -> usize {
         size_of::<Sketch>() + ARC_COUNTS + size_of::<Dense>() + precision.registers()

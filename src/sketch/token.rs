@@ -170,6 +170,14 @@ impl TokenSet {
         sharing + self.array().capacity() * size_of::<Token>()
     }
 
+    /// Bytes of the array of a clone, before one of the two is changed.
+    pub fn clone_bytes(&self) -> usize {
+        match &self.0 {
+            Array::Own(tokens) => tokens.len() * size_of::<Token>(),
+            Array::Shared(_) => 0,
+        }
+    }
+
     /// The registers that the tokens' elements make.
     pub fn registers(&self, precision: Precision) -> Vec<Register> {
         let hashes = self.array().iter().map(|&token| to_hash(token));

@@ -5,9 +5,8 @@ use super::settings;
 use crate::server::datatype::{DataType, LoadError, TypeHandle};
 use crate::server::defrag::{Defragmenter, Progress};
 use crate::server::error::CommandError;
-use crate::server::key::Propagation;
 use crate::server::stream::{Loader, Saver};
-use crate::sketch::{Relocate, Sketch};
+use crate::sketch::{Precision, Relocate, Sketch};
 use crate::storage::{self, Compression, redis};
 use std::ffi::{CStr, c_int};
 use std::io::{self, Read, Write};
@@ -15,24 +14,19 @@ use std::io::{self, Read, Write};
 /// The command by which replicas and the append-only file are told what a write came to.
 pub const REPLAY: &CStr = c"HLL.REPLAY";
 
-/// This content of [`storage::replay`], on its way to replicas.
-pub fn replay(content: Vec<u8>) -> Propagation {
-    Propagation::Command {
-        name: REPLAY,
-        content,
-    }
-}
-
 impl DataType for Sketch {
     const NAME: &'static CStr = c"HLLsketch";
 
     /// The version of what stands around [`storage`]'s payload, which has its own: nothing.
     const ENCODING: c_int = 1;
 
+    /// Registers of the finest precision as they are, and some bytes around them.
+    const MOST_BYTES: usize = Precision::MAX.registers() + 256;
+
     const SHORTEST_STRING: Option<usize> = Some(redis::SHORTEST);
 
-    fn handle() -> &'static TypeHandle {
-        static HANDLE: TypeHandle = TypeHandle::new();
+    fn handle() -> &'static TypeHandle<Sketch> {
+        static HANDLE: TypeHandle<Sketch> = TypeHandle::new();
         &HANDLE
     }
 
@@ -42,7 +36,8 @@ impl DataType for Sketch {
 
     fn load(from: &mut Loader, _: c_int) -> Result<Sketch, LoadError> {
         let mut payload = Vec::new();
-        from.read_to_end(&mut payload)?;
+        let most = Self::MOST_BYTES as u64 + 1;
+        from.take(most).read_to_end(&mut payload)?;
         storage::decode(&payload).map_err(|error| LoadError(error.to_string()))
     }
 
@@ -65,8 +60,9 @@ impl DataType for Sketch {
         storage::encode(self, Compression::None)
     }
 
-    fn propagation(&self) -> Propagation {
-        replay(storage::encode(self, settings::RDB_COMPRESSION.get()))
+    fn replay(&self) -> (&'static CStr, Vec<u8>) {
+        let content = storage::encode(self, settings::RDB_COMPRESSION.get());
+        (REPLAY, content)
     }
 
     fn from_string(bytes: &[u8], key: &str) -> Result<Sketch, CommandError> {

@@ -5,11 +5,13 @@
 use crate::server::datatype::{DataType, LoadError, TypeHandle};
 use crate::server::defrag::{Defragmenter, Progress};
 use crate::server::info::Counter;
-use crate::server::key::Propagation;
 use crate::server::stream::{Loader, Saver};
 use std::ffi::{CStr, c_int};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The command by which replicas are told of a whole list.
+pub const REPLAY: &CStr = c"HLL.TEST.REPLAY";
 
 /// Whether saving such a list panics.
 pub static FAILS_TO_SAVE: AtomicBool = AtomicBool::new(false);
@@ -57,9 +59,10 @@ fn read_length(from: &mut Loader) -> io::Result<u32> {
 impl DataType for Strings {
     const NAME: &'static CStr = c"HLLstrngs";
     const ENCODING: c_int = 1;
+    const MOST_BYTES: usize = 1 << 30;
 
-    fn handle() -> &'static TypeHandle {
-        static HANDLE: TypeHandle = TypeHandle::new();
+    fn handle() -> &'static TypeHandle<Strings> {
+        static HANDLE: TypeHandle<Strings> = TypeHandle::new();
         &HANDLE
     }
 
@@ -120,7 +123,7 @@ impl DataType for Strings {
         bytes
     }
 
-    fn propagation(&self) -> Propagation {
-        Propagation::Verbatim
+    fn replay(&self) -> (&'static CStr, Vec<u8>) {
+        (REPLAY, self.digest())
     }
 }

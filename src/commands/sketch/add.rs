@@ -10,7 +10,7 @@ use crate::server::syntax::{BytesToTheEnd, Key, KeyUsage};
 use crate::sketch::{Sketch, Token};
 use crate::storage::replay::encode_changes;
 use crate::syntax;
-use crate::types::sketch::replay;
+use crate::types::sketch::REPLAY;
 
 syntax! {
     /// What joins which set.
@@ -44,7 +44,10 @@ impl From<Change> for Propagation {
     fn from(change: Change) -> Self {
         match change {
             Change::ShortElement => Propagation::Verbatim,
-            Change::Tokens(tokens) => replay(encode_changes(&tokens)),
+            Change::Tokens(tokens) => Propagation::Command {
+                name: REPLAY,
+                content: encode_changes(&tokens),
+            },
         }
     }
 }

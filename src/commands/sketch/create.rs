@@ -5,8 +5,8 @@ use super::new_sketch;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::datatype::DataType;
 use crate::server::error::CommandError;
+use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Choice, Integer, Key, KeyUsage, Made, Number, OneOf, Optional};
 use crate::sketch::{Precision, Sketch};
@@ -80,7 +80,7 @@ impl Command for Create {
         }
         let hash = hash.unwrap_or_else(settings::default_hash);
         let sketch = new_sketch(key.context(), precision, hash)?;
-        let propagation = sketch.propagation();
+        let propagation = Propagation::whole(&sketch);
         key.replace(sketch, c"hll.create", propagation);
         Ok(Reply::Ok)
     }

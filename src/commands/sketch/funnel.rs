@@ -7,7 +7,7 @@ use super::CONFIDENCE;
 use super::sets::{Sets, labels};
 use crate::commands::between;
 use crate::commands::fields::Fields;
-use crate::server::answers::OneStep;
+use crate::server::answers::Steps;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -44,31 +44,33 @@ impl Command for Funnel {
         let Arguments { steps, confidence } = arguments;
         between("steps of a funnel", steps.len(), 2..=MAX_SETS)?;
         let sets = Sets::of_keys(ctx, steps.iter())?;
-        let labels = labels(steps);
-        let (expected, bytes) = (sets.expected(), sets.bytes());
-        let work = move || {
-            let solution = sets.solve_all()?;
+        let labels = labels(steps, 1)?;
+        let (expected, bytes, number) = (sets.expected(), sets.bytes(), labels.len());
+        let mut solved = None;
+        // A step of the work is a step of the funnel, since intervals take their time; the first one has the
+        // solution to make.
+        let row = move |step: usize| {
+            let solution = match &mut solved {
+                Some(solution) => solution,
+                unsolved => unsolved.insert(sets.solve_all()?),
+            };
             let joint = &solution.joint;
             let reached = |step: usize| Segment::all(solution.sets(0..=step));
-            let row = |(step, label): (usize, Vec<u8>)| {
-                let users = joint.estimate(reached(step));
-                let conversion = joint.ratio(reached(step), reached(step.saturating_sub(1)));
-                let overall = joint.ratio(reached(step), reached(0));
-                let mut reply = Fields::new();
-                reply.field("step", label);
-                // Of the same solution, so that no step has more users than it has elements.
-                let uniques = joint.estimate(Segment::all(solution.sets([step])));
-                reply.field("uniques", uniques.value);
-                reply.estimate("users", users.value, users.interval(confidence));
-                let names = ["conversion", "conversion_lower", "conversion_upper"];
-                reply.rate(names, conversion.clone(), confidence);
-                reply.share("overall", overall);
-                reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
-                Reply::from(reply)
-            };
-            let rows = labels.into_iter().enumerate().map(row);
-            Ok(Reply::Array(rows.collect()))
+            let users = joint.estimate(reached(step));
+            let conversion = joint.ratio(reached(step), reached(step.saturating_sub(1)));
+            // Of the same solution, so that no step has more users than it has elements.
+            let uniques = joint.estimate(Segment::all(solution.sets([step])));
+            let mut reply = Fields::new();
+            reply.field("step", labels[step].clone());
+            reply.field("uniques", uniques.value);
+            reply.estimate("users", users.value, users.interval(confidence));
+            let names = ["conversion", "conversion_lower", "conversion_upper"];
+            reply.rate(names, conversion.clone(), confidence);
+            reply.share("overall", joint.ratio(reached(step), reached(0)));
+            reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
+            Ok(reply.into())
         };
-        ctx.answer(expected, bytes, OneStep::new(work))
+        let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));
+        ctx.answer(expected, bytes, rows)
     }
 }

@@ -7,7 +7,6 @@ use super::{check_memory, default_sketch};
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::datatype::DataType;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Key, KeyUsage, Keys};
@@ -52,7 +51,7 @@ impl Command for Merge {
             Some(union) => (union.into_owned(), Propagation::Verbatim),
             None => {
                 let empty = default_sketch(key.context())?;
-                let propagation = empty.propagation();
+                let propagation = Propagation::whole(&empty);
                 (empty, propagation)
             }
         };

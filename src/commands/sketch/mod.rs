@@ -49,7 +49,7 @@ fn default_sketch(ctx: &Context) -> Result<Sketch, CommandError> {
 
 /// Refuses a precision whose sketches may outgrow `hll.max-memory-per-key`. Asked before a sketch
 /// is made, so that no later ADD has to be refused.
-fn check_memory(ctx: &Context, precision: Precision) -> Result<(), CommandError> {
+pub(super) fn check_memory(ctx: &Context, precision: Precision) -> Result<(), CommandError> {
     let needed = Sketch::memory_limit(precision);
     match settings::max_memory_per_key() {
         Some(allowed) if needed > allowed && !ctx.is_replayed() => {

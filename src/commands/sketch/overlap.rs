@@ -43,7 +43,7 @@ impl Command for Overlap {
         let Arguments { names, confidence } = arguments;
         between("keys of an overlap table", names.len(), 2..=MOST_KEYS)?;
         let sets = Sets::of_keys(ctx, names.iter())?;
-        let labels = labels(names);
+        let labels = labels(names, names.len())?;
         let n = labels.len();
         let pairs: Vec<(usize, usize)> = (0..n)
             .flat_map(|first| (first + 1..n).map(move |second| (first, second)))

@@ -55,13 +55,13 @@ impl Command for Retention {
         between("cohorts", cohorts.len(), 1..=MOST_KEYS)?;
         between("periods", periods.len(), 1..=MOST_KEYS)?;
         let sets = Sets::of_keys(ctx, cohorts.iter().chain(periods.iter()))?;
-        let (rows, columns) = (labels(cohorts), labels(periods));
+        let (rows, columns) = (labels(cohorts, 1)?, labels(periods, cohorts.len())?);
         let (first_period, width) = (rows.len(), columns.len());
         let cells = rows.len() * width;
         let (expected, bytes) = (sets.expected_of_pairs(cells), sets.bytes());
-        let sizes: Vec<f64> = (0..rows.len()).map(|row| sets.alone(row).value).collect();
         let cell = move |number: usize| {
             let (cohort, period) = (number / width, number % width);
+            let size = (period == 0).then(|| sets.alone(cohort).value);
             let solution = sets.solve(&[cohort, first_period + period])?;
             let users = solution.joint.intersection(solution.sets([0, 1]));
             let rate = solution
@@ -71,21 +71,20 @@ impl Command for Retention {
             reply.field("period", columns[period].clone());
             reply.estimate("users", users.value, users.interval(confidence));
             reply.share("rate", rate);
-            Ok(Reply::from(reply))
+            Ok((size, Reply::from(reply)))
         };
-        let table = move |cells: Vec<Reply>| {
+        let table = move |cells: Vec<(Option<f64>, Reply)>| {
             let mut cells = cells.into_iter();
-            let row = |(label, &size): (&Vec<u8>, &f64)| {
+            let row = |label: &Vec<u8>| {
+                let cells = cells.by_ref().take(width);
+                let (sizes, periods): (Vec<Option<f64>>, Vec<Reply>) = cells.unzip();
                 let mut reply = Fields::new();
                 reply.field("cohort", label.clone());
-                reply.field("size", size);
-                reply.field(
-                    "periods",
-                    Reply::Array(cells.by_ref().take(width).collect()),
-                );
+                reply.field("size", sizes.first().copied().flatten());
+                reply.field("periods", Reply::Array(periods));
                 Reply::from(reply)
             };
-            Ok(Reply::Array(rows.iter().zip(&sizes).map(row).collect()))
+            Ok(Reply::Array(rows.iter().map(row).collect()))
         };
         ctx.answer(expected, bytes, Steps::new(cells, cell, table))
     }

@@ -9,7 +9,7 @@ use super::CONFIDENCE;
 use super::sets::{Sets, copies, distinct};
 use super::union::Operands;
 use crate::commands::fields::Fields;
-use crate::server::answers::OneStep;
+use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -19,6 +19,7 @@ use crate::server::syntax::{KeyUsage, NumberedKeys, Optional};
 use crate::sketch::Sketch;
 use crate::sketch::joint::{MAX_SETS, Segment as Question, SetMask};
 use crate::syntax;
+use std::collections::HashSet;
 use std::time::Duration;
 
 syntax! {
@@ -78,13 +79,13 @@ impl Command for Segment {
         };
         let (expected, bytes) = (lists.union_cost(), lists.bytes());
         // How long the solution takes is known once the unions are there.
-        if ctx.is_short(expected) {
-            let sets = lists.unite()?;
-            let expected = sets.sets.expected();
+        if is_short(expected) {
+            let united = lists.unite()?;
+            let expected = united.sets.expected();
             return ctx.answer(
                 expected,
                 bytes,
-                OneStep::new(move || sets.answer(confidence)),
+                OneStep::new(move || united.answer(confidence)),
             );
         }
         let work = move || lists.unite()?.answer(confidence);
@@ -94,7 +95,8 @@ impl Command for Segment {
 
 /// Whether some ALL set, or every ANY set, is a NONE set too.
 fn contradict(all: &[Arg], any: &[Arg], none: &[Arg]) -> bool {
-    let excluded = |name: &Arg| none.iter().any(|other| other.bytes() == name.bytes());
+    let none: HashSet<&[u8]> = none.iter().map(|name| name.bytes()).collect();
+    let excluded = |name: &Arg| none.contains(name.bytes());
     all.iter().any(excluded) || !any.is_empty() && any.iter().all(excluded)
 }
 
@@ -125,7 +127,7 @@ impl Lists {
     }
 
     fn bytes(&self) -> usize {
-        let all = self.all.iter().flatten().map(Sketch::memory_bytes);
+        let all = self.all.iter().flatten().map(Sketch::clone_bytes);
         all.chain(self.united().map(Operands::bytes)).sum()
     }
 

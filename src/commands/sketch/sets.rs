@@ -7,6 +7,7 @@ use crate::server::error::CommandError;
 use crate::sketch::joint::{Joint, SetMask, cost};
 use crate::sketch::{Estimate, Precision, Sketch};
 use crate::types::settings;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The sets a command is about, in its order. A set that is named twice is held once. They are copies,
@@ -40,9 +41,9 @@ impl Solution {
 /// The distinct ones among some names, and for each name which of these it is.
 pub fn distinct<'a>(names: impl IntoIterator<Item = Arg<'a>>) -> (Vec<Arg<'a>>, Vec<usize>) {
     let mut firsts: Vec<Arg> = Vec::new();
+    let mut seen: HashMap<&[u8], usize> = HashMap::new();
     let places = names.into_iter().map(|name| {
-        let seen = firsts.iter().position(|f| f.bytes() == name.bytes());
-        seen.unwrap_or_else(|| {
+        *seen.entry(name.bytes()).or_insert_with(|| {
             firsts.push(name);
             firsts.len() - 1
         })
@@ -101,9 +102,9 @@ impl Sets {
         self.places.len()
     }
 
-    /// Bytes that the copies keep alive.
+    /// Bytes that the copies take.
     pub fn bytes(&self) -> usize {
-        self.distinct.iter().map(Sketch::memory_bytes).sum()
+        self.distinct.iter().map(Sketch::clone_bytes).sum()
     }
 
     /// The joint solution of these operands, at most [`crate::sketch::joint::MAX_SETS`].
@@ -142,7 +143,17 @@ impl Sets {
     }
 }
 
-/// The names of keys as the reply has them, to be kept until it is made.
-pub fn labels(names: ArgList) -> Vec<Vec<u8>> {
-    names.iter().map(|name| name.bytes().to_vec()).collect()
+/// The names of keys as the reply has them, each so many times, to be kept until it is made.
+pub fn labels(names: ArgList, times: usize) -> Result<Vec<Vec<u8>>, CommandError> {
+    let labels: Vec<Vec<u8>> = names.iter().map(|name| name.bytes().to_vec()).collect();
+    let bytes: usize = labels.iter().map(Vec::len).sum();
+    if bytes.saturating_mul(times) > MOST_LABEL_BYTES {
+        return Err(CommandError::invalid(format_args!(
+            "the names of keys would make up more than {} MiB of the reply, ask for fewer at once",
+            MOST_LABEL_BYTES >> 20
+        )));
+    }
+    Ok(labels)
 }
+
+const MOST_LABEL_BYTES: usize = 4 << 20;

@@ -2,7 +2,8 @@
 //! of copies. These share registers and tokens with the values under the keys, so making them costs next to
 //! nothing, and the union can be made by another thread.
 
-use crate::server::answers::OneStep;
+use super::sets::distinct;
+use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
@@ -17,16 +18,33 @@ pub struct Operands(Vec<Copied<Sketch>>);
 /// To read a PF key's string as a sketch: 7 µs where nothing else is going on (`cargo bench -p benches --bench formats`).
 const READ_STRING: Duration = Duration::from_micros(15);
 
+/// Bytes of strings that one command copies: more than a thousand PF keys of the largest size.
+const MOST_STRING_BYTES: usize = 16 << 20;
+
 impl Operands {
-    /// What is under these keys now.
+    /// What is under these keys now, each read once.
     pub fn of_keys<'a>(
         ctx: &Context,
         names: impl IntoIterator<Item = Arg<'a>>,
     ) -> Result<Operands, CommandError> {
-        let copies = names
-            .into_iter()
-            .filter_map(|name| ctx.copy(name.into()).transpose());
-        Ok(Operands(copies.collect::<Result<_, _>>()?))
+        let (mut operands, mut strings) = (Vec::new(), 0);
+        for name in distinct(names).0 {
+            let Some(copied) = ctx.copy(name.into())? else {
+                continue;
+            };
+            if let Copied::String { bytes, .. } = &copied {
+                strings += bytes.len();
+            }
+            if strings > MOST_STRING_BYTES {
+                return Err(CommandError::invalid(format_args!(
+                    "the PF keys named here come to more than {} MiB, merge some into a sketch with \
+                     HLL.MERGE first",
+                    MOST_STRING_BYTES >> 20
+                )));
+            }
+            operands.push(copied);
+        }
+        Ok(Operands(operands))
     }
 
     fn sketches(&self) -> impl Iterator<Item = &Sketch> {
@@ -49,9 +67,9 @@ impl Operands {
         Sketch::union_cost(self.sketches()) + READ_STRING * strings
     }
 
-    /// Bytes that the copies keep alive.
+    /// Bytes that the copies take.
     pub fn bytes(&self) -> usize {
-        let sketches = self.sketches().map(Sketch::memory_bytes);
+        let sketches = self.sketches().map(Sketch::clone_bytes);
         sketches.chain(self.strings().map(<[u8]>::len)).sum()
     }
 
@@ -80,7 +98,7 @@ pub fn answer(
         let keys = names.iter().map(|name| ctx.read::<Sketch>(name.into()));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let sketches = || keys.iter().filter_map(|key| key.value());
-        if ctx.is_short(Sketch::union_cost(sketches())) {
+        if is_short(Sketch::union_cost(sketches())) {
             return Ok(reply(estimate(Sketch::union(sketches())?.as_deref())));
         }
     }
