@@ -1,7 +1,7 @@
 //! How far counts lie from the truth, measured.
 //!
 //! ```text
-//! cargo bench --bench accuracy [-- --trials N] [--seed S] [--quick]
+//! cargo bench -p benches --bench accuracy [-- --trials N] [--seed S] [--quick]
 //! ```
 //!
 //! Simulates streams of distinct elements, compares the counts with the truth at grid points from
@@ -942,7 +942,8 @@ struct Options {
     quick: bool,
 }
 
-const USAGE: &str = "usage: cargo bench --bench accuracy [-- [--trials N] [--seed S] [--quick]]
+const USAGE: &str =
+    "usage: cargo bench -p benches --bench accuracy [-- [--trials N] [--seed S] [--quick]]
 
   --trials N   streams per precision; default 300, with --quick 60
   --seed S     of the random hashes; default 1
@@ -1031,7 +1032,7 @@ fn run(options: &Options) -> Result<Vec<Line>, String> {
 
     let lines: Vec<Line> = runs.iter().flat_map(judge).collect();
     let mut measured = format!(
-        "\nMade by `cargo bench --bench accuracy -- --trials {} --seed {}`.\n\n\
+        "\nMade by `cargo bench -p benches --bench accuracy -- --trials {} --seed {}`.\n\n\
          ### Large counts\n\n{}\n### Promises\n\n{}\n",
         options.trials,
         options.seed,

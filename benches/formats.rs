@@ -1,7 +1,7 @@
 //! How long sketches take to become bytes and to be read again, in every format, and how many bytes they are.
 //!
 //! ```text
-//! cargo bench --bench formats
+//! cargo bench -p benches --bench formats
 //! ```
 //!
 //! Prints the size, and the least time of writing and of reading, of sketches of 1 to 100,000 elements at

@@ -1,6 +1,6 @@
 //! How long each family takes to hash one element.
 //!
-//! `cargo bench --bench hash` prints nanoseconds for elements of 8 to 64 bytes, the best of many rounds,
+//! `cargo bench -p benches --bench hash` prints nanoseconds for elements of 8 to 64 bytes, the best of many rounds,
 //! since others use the machine too. docs/interop.md tells the figures.
 
 use redis_hll::sketch::HashFamily;

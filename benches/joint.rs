@@ -1,6 +1,6 @@
 //! How well sketches answer questions about several sets at once, and how fast.
 //!
-//! `cargo bench --bench joint -- [--trials N] [--seed S] [--quick | --costs | --scan [--precision P]]`
+//! `cargo bench -p benches --bench joint -- [--trials N] [--seed S] [--quick | --costs | --scan [--precision P]]`
 //!
 //! Every trial draws new random sets, so what is measured is the error over hash functions. Each
 //! figure stands beside the limit it must keep; the program ends with status 1 if one does not. 300

@@ -1,7 +1,7 @@
 //! The sketch as a plain library, beside other crates that count distinct elements.
 //!
 //! ```text
-//! cargo bench --no-default-features --bench library [-- --trials N] [--rounds N] [--seed S] [--quick]
+//! cargo bench -p benches --bench library [-- --trials N] [--rounds N] [--seed S] [--quick]
 //! ```
 //!
 //! Writes the measured part of docs/library.md, and its plot, in about six minutes. Nothing is asserted:
@@ -11,8 +11,7 @@
 //!   one another, each round begins with another one of them, and the ratios are medians over the rounds
 //!   of what stood side by side in the same round.
 //! * **Memory** is what the heap really holds, counted by this program's own allocator, and the size of
-//!   the structure itself. The module brings the server's allocator along, and a program has only one:
-//!   hence `--no-default-features`.
+//!   the structure itself.
 //! * **Errors** are root mean squares over trials with fresh random elements, hashed by each crate's own
 //!   hash function. Half of the bytes at twice the variance is no progress, so sketches are compared by
 //!   *variance × bits*, which does not depend on the size that was chosen.
@@ -36,7 +35,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, DefaultHasher};
 use std::hint::black_box;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use wyhash::WyHash;
 
@@ -45,10 +44,6 @@ use wyhash::WyHash;
 
 /// Counts the bytes that each thread holds, as they were asked for: what an allocator adds to that
 /// is its own affair.
-#[cfg_attr(
-    feature = "module",
-    allow(dead_code, reason = "the program has the module's allocator")
-)]
 mod heap {
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::cell::Cell;
@@ -97,7 +92,6 @@ mod heap {
     }
 }
 
-#[cfg(not(feature = "module"))]
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
@@ -1262,26 +1256,6 @@ impl Options {
     }
 }
 
-/// With the module's features this program has the server's allocator, which cannot be asked what it
-/// holds. So it hands over to itself without them.
-fn run_without_module() -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
-    let done = Command::new(cargo)
-        .args(["bench", "--no-default-features", "--bench", "library", "--"])
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    match done {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(complaint) => {
-            eprintln!("cargo: {complaint}");
-            ExitCode::from(2)
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
@@ -1291,9 +1265,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if cfg!(feature = "module") {
-        return run_without_module();
-    }
     let times = measure_times(&options);
     let figures = measure_errors(&options);
     let measured = format!(

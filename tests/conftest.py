@@ -25,12 +25,18 @@ def pytest_addoption(parser):
                     help="the module under test")
     group.addoption("--checked-module", default=os.path.join(ROOT, "target", "checked", "libredis_hll.so"),
                     help="the same with debug assertions and HLL.PANIC")
+    group.addoption("--quick", action="store_true",
+                    help="the checked build in place of both; leaves out the tests marked `thorough` or `shipped`")
 
 
 def pytest_configure(config):
     # Workers of pytest-xdist are child processes: through the environment all draw from the same seed.
     os.environ.setdefault("HLL_SEED", str(random.SystemRandom().randrange(1 << 32)))
+    config.addinivalue_line("markers", "thorough: takes seconds, for statistics or for many cases of one promise; not in a quick run")
+    config.addinivalue_line("markers", "shipped: about the release build, which has no commands for tests; not in a quick run")
     config.hll_servers = _servers(config)
+    if config.option.quick:
+        config.option.module = config.option.checked_module
     for option in ("module", "checked_module"):
         path = os.path.abspath(getattr(config.option, option))
         if not os.path.isfile(path):
@@ -65,10 +71,14 @@ def pytest_generate_tests(metafunc):
     if "protocol" in metafunc.fixturenames:
         metafunc.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
     if "build" in metafunc.fixturenames:
-        metafunc.parametrize("build", ["release", "checked"])
+        metafunc.parametrize("build", ["checked"] if metafunc.config.option.quick else ["release", "checked"])
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if config.option.quick:
+        left_out = [i for i in items if i.get_closest_marker("thorough") or i.get_closest_marker("shipped")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [i for i in items if i not in set(left_out)]
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))
@@ -98,18 +108,18 @@ def pytest_runtest_makereport(item, call):
 
 
 class Pool:
-    """The servers that all tests of this process share, one per (name, build), started when first wanted."""
+    """The servers that all tests of this process share, one per (name, module), started when first wanted."""
 
     def __init__(self, config):
         self.config, self.servers = config, {}
 
     def get(self, name, build):
-        key = (name, build)
+        module = self.config.option.module if build == "release" else self.config.option.checked_module
+        key = (name, module)
         server = self.servers.get(key)
         if server is None or not server.alive:
             if server:
                 server.remove()
-            module = self.config.option.module if build == "release" else self.config.option.checked_module
             server = self.servers[key] = servers.Server(name, self.config.hll_servers[name], module).start()
         return server
 

@@ -73,6 +73,7 @@ def test_the_order_of_arrival_does_not_matter(server, rng):
 # Against the definition
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precision", [4, 7, 10, 13])
 def test_a_merged_sketch_estimates_what_the_definition_gives(server, rng, precision):
     c, m = server.c, 1 << precision
@@ -149,6 +150,7 @@ def test_counts_are_within_five_standard_deviations(server, rng, n):
     check_counts(server.c, rng, n)
 
 
+@pytest.mark.thorough
 def test_a_million_is_within_five_standard_deviations(one_server, rng):
     """False alarms: 1 in a million."""
     check_counts(one_server.c, rng, 1_000_000)
@@ -166,6 +168,7 @@ def check_counts(c, rng, n):
     assert abs(c("HLL.COUNT", "part") - n) < 5 * sd("ml", 13) * n or info(c, "part")["estimator"] == "exact"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precision", [4, 8, 10, 12, 14, 18])
 def test_every_precision_keeps_its_error(server, rng, precision):
     """False alarms: the mean of 30 sketches is normal to a good approximation, 5 standard deviations: some 1 in a million."""
@@ -183,6 +186,7 @@ def test_every_precision_keeps_its_error(server, rng, precision):
     assert abs(mean) < 5 * sd("hip", precision) / math.sqrt(len(errors))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["hip", "ml"])
 def test_intervals_hold_the_truth_as_often_as_they_promise(one_server, rng, kind):
     """300 sketches, 95 % intervals. A cover of at least .935 (the design's figure) holds the truth in 280.5 +- 4.3 of them;

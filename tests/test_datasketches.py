@@ -42,6 +42,7 @@ def assert_same_content(a, b, label):
     assert np.array_equal(hll_registers(a), hll_registers(b)), label
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lg_k", range(4, 19))
 def test_adding_here_and_there_makes_the_same_sketch(one_server, rng, lg_k):
     """Every lgK, every type, both serialisations, list, set and registers; out and in again."""
@@ -70,6 +71,7 @@ def test_adding_here_and_there_makes_the_same_sketch(one_server, rng, lg_k):
         assert bounds[0] <= read.get_estimate() <= bounds[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lg_k", [19, 20, 21])
 def test_finer_sketches_are_folded_to_18(one_server, rng, lg_k):
     c = one_server.c

@@ -32,6 +32,8 @@ sys.path.insert(0, os.path.join(ROOT, "scripts"))
 from measure.balance import filled  # noqa: E402 (the path comes first)
 from measure.page import Record  # noqa: E402
 
+pytestmark = pytest.mark.shipped
+
 PAGES = [Path(ROOT) / "README.md", *sorted((Path(ROOT) / "docs").rglob("*.md"))]
 CONFIGURATION = Path(ROOT) / "redis.conf"
 SERVER = "redis-7.0"

@@ -75,6 +75,7 @@ def test_a_thousand_panics_leave_the_protocol_in_step_and_no_memory_behind(panic
     assert c("HLL.COUNT", "k") == 100
 
 
+@pytest.mark.shipped
 def test_the_release_build_cannot_be_made_to_panic(server):
     with pytest.raises(ReplyError, match="^ERR unknown command"):
         server.c("HLL.PANIC")

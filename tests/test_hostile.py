@@ -127,6 +127,7 @@ def hammer(server, commands, allowed):
 # RESTORE
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_restore_refuses_every_damaged_payload(both_builds, rng, name):
     server = both_builds

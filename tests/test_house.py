@@ -392,6 +392,7 @@ def test_the_dump_of_a_value_that_fails_is_refused_by_restore_and_files_are_let_
 # The section of INFO
 
 
+@pytest.mark.shipped
 def test_info_has_a_section_of_ours(server):
     info = server.info(section="hll")
     assert info["hll_version"].count(".") == 2

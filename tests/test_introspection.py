@@ -46,6 +46,7 @@ def has_categories(server):
     return server.name != "redis-7.0"
 
 
+@pytest.mark.shipped
 def test_every_command_of_ours_is_known_here(server):
     listed = texts(server.c("COMMAND", "LIST", "FILTERBY", "MODULE", "hll"))
     assert set(COMMANDS) <= listed

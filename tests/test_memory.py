@@ -110,6 +110,7 @@ def rounds(client, payload, broken):
             ("COPY", "dense", "f"), ("DEL", "a", "b", "c", "d", "f")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_no_call_leaks_whether_it_succeeds_or_not(server, compression):
     """2,000 rounds of 20 commands. A leak of one kilobyte in any of them would be two megabytes."""

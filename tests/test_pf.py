@@ -325,6 +325,7 @@ def test_sketches_of_every_family_persist(server, hash):
 # Statistics
 
 
+@pytest.mark.thorough
 def test_intervals_of_funnels_of_pf_keys_hold_the_truth(one_server, rng):
     """Steps of 30,000, 10,000 and 3,000 elements, a fifth of each new. 60 trials, two intervals of 95 % each. Were their cover
     only 92 %, fewer than 98 of 120 would hold once in 13,000 runs (binomial); errors beyond five of their own standard
@@ -345,6 +346,7 @@ def test_intervals_of_funnels_of_pf_keys_hold_the_truth(one_server, rng):
     assert held >= 98
 
 
+@pytest.mark.thorough
 def test_retention_of_a_shop_from_pf_keys(server, months):  # noqa: F811
     """A PF key per month, filled by PFADD, answers HLL.RETENTION as it is. The elements are fixed, and so is the outcome."""
     c = server.c

@@ -87,6 +87,7 @@ def test_monthly_active_customers_are_exact(server, months):
     assert {info(c, f"month:{month}")["estimator"] for month in months} == {"exact"}
 
 
+@pytest.mark.thorough
 def test_customers_of_a_year_are_exact_at_precision_15(server, months):
     c = server.c
     c("HLL.CREATE", "year", "PRECISION", 15)

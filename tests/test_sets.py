@@ -329,6 +329,7 @@ def everything_about(c, truth_of):
     yield campaign, "conversion_rate", len(a & b) / len(b)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precisions", [(10, 10), (13, 13), (9, 12), (13, 11)], ids=str)
 def test_answers_are_within_their_intervals_at_every_size_and_overlap(one_server, rng, precisions):
     """CONFIDENCE 0.9999 is 3.9 standard deviations, and half as much again is allowed: 5.8. By the normal distribution one
@@ -348,6 +349,7 @@ def test_answers_are_within_their_intervals_at_every_size_and_overlap(one_server
     assert not outside
 
 
+@pytest.mark.thorough
 def test_intervals_hold_the_truth_as_often_as_they_promise(one_server, rng):
     """300 times three random sets. Intervals of 95 % are said to hold between 92 and 98 %, and more where a region is empty;
     with 92 % there are fewer than 257 among 300 in one run of 20,000 for each of the eight figures."""

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder docs/.
 pub fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
 /// Replaces what stands between two markers of the page.

@@ -1,6 +1,6 @@
 //! How long a union is going to take, for whoever must not wait for it and can have it made elsewhere.
 //!
-//! The constants are times of one core of an AMD EPYC, rounded up: `cargo bench --bench joint -- --costs`
+//! The constants are times of one core of an AMD EPYC, rounded up: `cargo bench -p benches --bench joint -- --costs`
 //! prints measured times beside these and judges them.
 
 use super::Sketch;

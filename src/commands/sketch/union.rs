@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The operands of a union. Missing keys hold no elements and are left out.
 pub struct Operands(Vec<Copied<Sketch>>);
 
-/// To read a PF key's string as a sketch: 7 µs where nothing else is going on (`cargo bench --bench formats`).
+/// To read a PF key's string as a sketch: 7 µs where nothing else is going on (`cargo bench -p benches --bench formats`).
 const READ_STRING: Duration = Duration::from_micros(15);
 
 /// Bytes of strings that one command copies: more than a thousand PF keys of the largest size.

@@ -9,7 +9,7 @@
 //!                   + fit[K]                                      climbed (solve.rs)
 //! ```
 //!
-//! The constants are times of one core of an AMD EPYC, rounded up: `cargo bench --bench joint -- --costs`
+//! The constants are times of one core of an AMD EPYC, rounded up: `cargo bench -p benches --bench joint -- --costs`
 //! prints measured times beside these and judges them. The work of the climb depends on the numbers in the registers, that of intervals on
 //! what is asked: `fit` is what a solution takes with the intervals of one question per set, where several of
 //! the answers are near their border.

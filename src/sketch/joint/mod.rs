@@ -74,7 +74,7 @@
 //! regions are occupied). An interval takes some rounds more for each end: about 20 µs for two sets, 50 µs for
 //! three and .3 ms for five, and with six or more, where only answers near their border need them, some
 //! milliseconds to some tens of them. While it lasts, the search takes 40 kB for two sets, .3 MB for five and up to 9 MB
-//! for eight. `cargo bench --bench joint` measures the times and the errors.
+//! for eight. `cargo bench -p benches --bench joint` measures the times and the errors.
 //!
 //! # Sources
 //!
