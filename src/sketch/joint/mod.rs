@@ -59,9 +59,10 @@
 //! The first term is how well the *Poisson means* are known; the second takes out that the true numbers
 //! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
 //! Intervals follow the slopes of the likelihood (`profile.rs`), because near its border, where a region falls
-//! towards no elements, an estimate is not normally distributed. From 2^8 registers on, measured 95 %
-//! intervals cover the truth in about 92 % of the cases or more (docs/accuracy.md), in nearly all when a region is truly empty
-//! (disjoint or exactly nested sets) or many of the regions are, as with five steps of a funnel.
+//! towards no elements, an estimate is not normally distributed. Measured, 95 % intervals cover the truth in 92 %
+//! of the cases or more at nearly all points of a scan, and in nearly all cases where a region is truly empty
+//! (disjoint or exactly nested sets) or many are, as with five steps of a funnel. docs/accuracy.md says where
+//! they miss.
 //!
 //! Overlaps that are tiny compared with the sets drown in noise, in this sketch as in every one of its size:
 //! two disjoint sets of 100,000 elements at p = 14 look as if 110 elements were common on average, with an
