@@ -6,6 +6,9 @@
 //! server's thread. Either way the server is owed exactly one `UnblockClient` for every client that was
 //! blocked, and the one who takes the handle pays it.
 //!
+//! The answer is put into words by whoever gives it, in a context that the server offers for other threads:
+//! a table of thousands of numbers takes longer to print than to send.
+//!
 //! The time is kept by a timer of our own. The server offers to keep it, but a Redis before 7.4 whose
 //! limit falls between our answer and its delivery lets the client go without either. For the same reason
 //! CLIENT UNBLOCK has no effect on these clients; CLIENT KILL has.
@@ -14,9 +17,8 @@ use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
 use super::reply::{self, Outcome};
-use redis_module::raw::{self, RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
+use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx};
 use std::collections::HashMap;
-use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,10 +40,14 @@ pub struct Limit {
     pub error: CommandError,
 }
 
-/// The server's handle of a blocked client.
-struct Handle(*mut RedisModuleBlockedClient);
+/// The server's handle of a blocked client, and a context to answer in.
+struct Handle {
+    client: *mut RedisModuleBlockedClient,
+    answer: *mut RedisModuleCtx,
+}
 
-// SAFETY: the functions called on it (measuring and unblocking) may be called from any thread.
+// SAFETY: the functions called on them (measuring, replying and unblocking) may be called from any thread,
+// the context having been made on the server's.
 unsafe impl Send for Handle {}
 
 /// A client that waits, or has waited, for an answer.
@@ -71,33 +77,31 @@ impl Context {
         on_departure: impl Fn(Departure) + Send + Sync + 'static,
     ) -> Arc<Blocked> {
         debug_assert!(self.may_wait());
-        // SAFETY: the context is live, and the callbacks live as long as the module.
-        let client = unsafe {
-            let client = api!(RedisModule_BlockClient(
-                self.raw(),
-                Some(send_outcome),
-                None,
-                Some(free_outcome),
-                0
-            ));
+        // SAFETY: the context is live, and the callback lives as long as the module.
+        let handle = unsafe {
+            let client = api!(RedisModule_BlockClient(self.raw(), None, None, None, 0));
             api!(RedisModule_SetDisconnectCallback(
                 client,
                 Some(disconnected)
             ));
-            client
+            Handle {
+                client,
+                answer: api!(RedisModule_GetThreadSafeContext(client)),
+            }
         };
+        let key = handle.client as usize;
         let deadline = limit.map(|limit| (Instant::now() + limit.time, limit.error));
         if let Some((deadline, _)) = &deadline {
             look_at(self, *deadline);
         }
         let blocked = Arc::new(Blocked {
-            handle: Mutex::new(Some(Handle(client))),
+            handle: Mutex::new(Some(handle)),
             deadline,
             on_departure: Box::new(on_departure),
         });
         lock(&BLOCKED)
             .get_or_insert_default()
-            .insert(client as usize, blocked.clone());
+            .insert(key, blocked.clone());
         blocked
     }
 }
@@ -117,30 +121,33 @@ impl Blocked {
     pub fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
         // SAFETY: a handle that has not been taken is good, and nobody takes it during these calls.
         if let Some(handle) = &*lock(&self.handle) {
-            unsafe { api!(RedisModule_BlockedClientMeasureTimeStart(handle.0)) };
+            unsafe { api!(RedisModule_BlockedClientMeasureTimeStart(handle.client)) };
         }
         let result = work();
         if let Some(handle) = &*lock(&self.handle) {
             // SAFETY: as above.
-            unsafe { api!(RedisModule_BlockedClientMeasureTimeEnd(handle.0)) };
+            unsafe { api!(RedisModule_BlockedClientMeasureTimeEnd(handle.client)) };
         }
         result
     }
 
     /// Lets the client go, with this answer; false if somebody else has done so.
     fn unblock(&self, outcome: Option<Outcome>) -> bool {
-        let Some(Handle(client)) = lock(&self.handle).take() else {
+        let Some(Handle { client, answer }) = lock(&self.handle).take() else {
             return false;
         };
         // Before the server may use the place of this client for another one.
         if let Some(blocked) = lock(&BLOCKED).as_mut() {
             blocked.remove(&(client as usize));
         }
-        let outcome = outcome.map_or(ptr::null_mut(), |outcome| Box::into_raw(Box::new(outcome)));
-        // SAFETY: the client is blocked until this call, which any thread may make and which is made once;
-        // the outcome belongs to the server until it calls `free_outcome`.
+        // SAFETY: client and context are good until these calls, which any thread may make and which are
+        // made once.
         unsafe {
-            api!(RedisModule_UnblockClient(client, outcome.cast()));
+            if let Some(outcome) = outcome {
+                reply::send(answer, &outcome);
+            }
+            api!(RedisModule_FreeThreadSafeContext(answer));
+            api!(RedisModule_UnblockClient(client, ptr::null_mut()));
         }
         true
     }
@@ -180,23 +187,6 @@ fn look_at(ctx: &Context, time: Instant) {
     });
 }
 
-unsafe extern "C" fn send_outcome(
-    ctx: *mut RedisModuleCtx,
-    _: *mut *mut RedisModuleString,
-    _: c_int,
-) -> c_int {
-    guarded(raw::Status::Err as c_int, || {
-        // SAFETY: the private data is of `unblock`, and is not freed before this returns.
-        unsafe {
-            let outcome = api!(RedisModule_GetBlockedClientPrivateData(ctx)).cast::<Outcome>();
-            match outcome.as_ref() {
-                Some(outcome) => reply::send(ctx, outcome),
-                None => reply::send(ctx, &Err(CommandError::Internal)),
-            }
-        }
-    })
-}
-
 unsafe extern "C" fn disconnected(_: *mut RedisModuleCtx, client: *mut RedisModuleBlockedClient) {
     guarded((), || {
         let blocked = lock(&BLOCKED)
@@ -208,13 +198,4 @@ unsafe extern "C" fn disconnected(_: *mut RedisModuleCtx, client: *mut RedisModu
             (blocked.on_departure)(Departure::Gone);
         }
     });
-}
-
-unsafe extern "C" fn free_outcome(_: *mut RedisModuleCtx, outcome: *mut c_void) {
-    guarded((), || {
-        if !outcome.is_null() {
-            // SAFETY: of `unblock`, and given back once.
-            drop(unsafe { Box::from_raw(outcome.cast::<Outcome>()) });
-        }
-    })
 }

@@ -136,12 +136,16 @@ impl Sets {
         cost::solution(&self.distinct)
     }
 
-    /// About how long so many solutions of two of them take.
+    /// About how long so many solutions of two of them take, each a row of a reply.
     pub fn expected_of_pairs(&self, pairs: usize) -> Duration {
         let pairs = u32::try_from(pairs).unwrap_or(u32::MAX);
-        cost::costliest(&self.distinct, 2).saturating_mul(pairs)
+        let pair = cost::costliest(&self.distinct, 2) + PRINTED;
+        pair.saturating_mul(pairs)
     }
 }
+
+/// What the server takes to print a row of a table.
+const PRINTED: Duration = Duration::from_micros(3);
 
 /// The names of keys as the reply has them, each so many times, to be kept until it is made.
 pub fn labels(names: ArgList, times: usize) -> Result<Vec<Vec<u8>>, CommandError> {

@@ -2,7 +2,6 @@
 //! of copies. These share registers and tokens with the values under the keys, so making them costs next to
 //! nothing, and the union can be made by another thread.
 
-use super::sets::distinct;
 use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
@@ -10,6 +9,7 @@ use crate::server::error::CommandError;
 use crate::server::key::Copied;
 use crate::server::reply::{Outcome, Reply};
 use crate::sketch::{Estimate, Sketch};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// The operands of a union. Missing keys hold no elements and are left out.
@@ -22,20 +22,24 @@ const READ_STRING: Duration = Duration::from_micros(15);
 const MOST_STRING_BYTES: usize = 16 << 20;
 
 impl Operands {
-    /// What is under these keys now, each read once.
+    /// What is under these keys now. A sketch that is named twice costs next to nothing; a string is copied
+    /// once.
     pub fn of_keys<'a>(
         ctx: &Context,
         names: impl IntoIterator<Item = Arg<'a>>,
     ) -> Result<Operands, CommandError> {
-        let (mut operands, mut strings) = (Vec::new(), 0);
-        for name in distinct(names).0 {
+        let (mut operands, mut strings, mut string_bytes) = (Vec::new(), HashSet::new(), 0);
+        for name in names {
             let Some(copied) = ctx.copy(name.into())? else {
                 continue;
             };
             if let Copied::String { bytes, .. } = &copied {
-                strings += bytes.len();
+                if !strings.insert(name.bytes()) {
+                    continue;
+                }
+                string_bytes += bytes.len();
             }
-            if strings > MOST_STRING_BYTES {
+            if string_bytes > MOST_STRING_BYTES {
                 return Err(CommandError::invalid(format_args!(
                     "the PF keys named here come to more than {} MiB, merge some into a sketch with \
                      HLL.MERGE first",

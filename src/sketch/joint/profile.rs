@@ -172,11 +172,15 @@ impl Peak {
         };
         let start = search.place(self.lam.clone());
         search.units = search.units();
-        let fall = 0.5 * quantile(z, self.evidence.registers).powi(2) * search.own_share(&start);
-        let upper = search.end(&start, End::Upper, fall);
+        let whole = 0.5 * quantile(z, self.evidence.registers).powi(2);
+        let share = search.own_share(&start);
+        let upper = search.end(&start, End::Upper, whole * share);
+        // On the way down, elements may go over into a region that had none. What the registers then cannot tell
+        // apart is our error, all of it, though at the maximum nothing of that was to be seen.
+        let share = if search.may_take_over() { 1.0 } else { share };
         // The model still holds the derivatives where it was last.
         let start = search.place(start.lam);
-        let lower = search.end(&start, End::Lower, fall);
+        let lower = search.end(&start, End::Lower, whole * share);
         (lower, upper)
     }
 }
@@ -212,6 +216,15 @@ impl Search<'_> {
             value: self.question.value(&lam),
             lam,
         }
+    }
+
+    /// Whether a region that has not one element could have some of those that are counted.
+    fn may_take_over(&self) -> bool {
+        let counted = match self.question {
+            Question::Count(part) | Question::Share(part, _) => part,
+        };
+        let empty = |&t: &Mask| !counted[t] && self.peak.lam[t] < 1.0;
+        self.peak.regions.iter().any(empty)
     }
 
     /// At the maximum.
