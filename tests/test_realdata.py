@@ -12,6 +12,8 @@ import pytest
 
 from helpers import add, estimate, info
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS = 4372
 MONTHLY = {
     "2010-12": 948, "2011-01": 783, "2011-02": 798, "2011-03": 1020, "2011-04": 899, "2011-05": 1079, "2011-06": 1051,
@@ -87,7 +89,6 @@ def test_monthly_active_customers_are_exact(server, months):
     assert {info(c, f"month:{month}")["estimator"] for month in months} == {"exact"}
 
 
-@pytest.mark.thorough
 def test_customers_of_a_year_are_exact_at_precision_15(server, months):
     c = server.c
     c("HLL.CREATE", "year", "PRECISION", 15)

@@ -15,6 +15,8 @@ from helpers import add, info
 from setcommands import ask, assert_exact, holds
 from test_realdata import DAILY, RETAINED, days, months  # noqa: F401 (fixtures)
 
+pytestmark = pytest.mark.thorough
+
 COHORT = "2010-12"
 
 
