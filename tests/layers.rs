@@ -326,8 +326,8 @@ fn imports(source: &Source, modules: &BTreeSet<Vec<String>>) -> Vec<Import> {
                 continue;
             }
             Some("use") => {
-                let exported = i > 0 && matches!(source.word(i - 1), Some("pub"))
-                    || i > 0 && source.is(i - 1, ')');
+                let exported =
+                    i > 0 && (matches!(source.word(i - 1), Some("pub")) || source.is(i - 1, ')'));
                 let mut paths = vec![];
                 i = use_tree(source, i + 1, &[], &mut paths);
                 for path in paths {
