@@ -11,8 +11,8 @@
 //!   that are best answered with it.
 //!
 //! ```
-//! use redis_hll::server::args::{Arg, ArgList};
-//! use redis_hll::server::syntax::{Count, Defaulted, Key, KeyUsage, Number, NumberedKeys, Syntax, Words};
+//! use redis_hll::server::args::ArgList;
+//! use redis_hll::server::syntax::{Defaulted, KeyUsage, Number, NumberedKeys, Optional, Syntax};
 //! use redis_hll::syntax;
 //!
 //! syntax! {
@@ -21,7 +21,8 @@
 //!         names: ArgList<'a> = NumberedKeys { name: "key", usage: KeyUsage::Read };
 //!     }
 //!     options {
-//!         confidence: f64 = Defaulted("CONFIDENCE", Number("confidence", 0.5..=0.9999), 0.95);
+//!         confidence: f64 =
+//!             Defaulted(Optional("CONFIDENCE", Number("confidence", 0.5..=0.9999)), 0.95);
 //!     }
 //! }
 //!
@@ -30,34 +31,9 @@
 //! assert_eq!(described.arity(), -2);
 //! ```
 //!
-//! **A word that nobody handles does not compile.** An option is a field of the result, and a field that
-//! is never read is an error where unused code is denied, as it is among the commands of this module:
-//!
-//! ```compile_fail
-//! #![deny(dead_code)]
-//! use redis_hll::server::args::Arg;
-//! use redis_hll::server::syntax::{Flag, Key, KeyUsage, Syntax};
-//!
-//! redis_hll::syntax! {
-//!     struct Question<'a> {
-//!         key: Arg<'a> = Key("key", KeyUsage::Read);
-//!     }
-//!     options {
-//!         forgotten: bool = Flag("FORGOTTEN");
-//!     }
-//! }
-//!
-//! fn run(question: Question) -> Vec<u8> {
-//!     question.key.bytes().to_vec()
-//! }
-//!
-//! fn main() {
-//!     let _: fn(Question) -> Vec<u8> = run;
-//!     let _ = Question::describe();
-//! }
-//! ```
-//!
-//! and a choice is an enumeration, of which a `match` has to name all:
+//! **A word that nobody handles does not compile.** An option is a private field of the result, and a field
+//! that is never read is an error among the commands of this module, which deny unused code
+//! (`#![deny(dead_code)]` in commands/mod.rs). A choice is an enumeration, of which a `match` has to name all:
 //!
 //! ```compile_fail,E0004
 //! use redis_hll::server::syntax::Word;
