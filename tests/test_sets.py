@@ -265,7 +265,8 @@ INDEPENDENT = {
 
 @pytest.mark.parametrize("steps", [3, 5])
 def test_funnels_agree_with_an_independent_implementation(server, steps):
-    """To a tenth of a standard deviation. The small steps are sparse here, which loses nothing."""
+    """To a tenth of a standard deviation. The small steps are sparse here, which loses nothing. The lower end reaches farther than
+    a normal one where people may have gone over into a region in which nobody was seen."""
     c = server.client(3)
     for i, ranges in enumerate(STEPS[:steps]):
         put(c, f"s{i}", ranges, 14)
@@ -273,7 +274,8 @@ def test_funnels_agree_with_an_independent_implementation(server, steps):
     for row, (value, deviation) in zip(rows, INDEPENDENT[steps]):
         assert abs(row["users"] - value) <= 0.1 * deviation
         half = (row["upper"] - row["lower"]) / 2 / 1.96
-        assert half <= 1.1 * deviation
+        assert (row["upper"] - row["users"]) / 1.96 <= 1.1 * deviation
+        assert half <= 1.25 * deviation
         if row is not rows[-1] or steps == 3:
             assert half >= 0.85 * deviation
     true = [100_000, 32_000, 6_409, 2_046, 826]
