@@ -672,6 +672,34 @@ fn nothing_is_ignored(sources: &[Source]) -> Vec<String> {
     complaints
 }
 
+/// Among the commands unused code is an error, and nobody allows it: so a word that nobody handles does not compile.
+fn commands_handle_every_word(sources: &[Source]) -> Vec<String> {
+    let mut complaints = vec![];
+    for source in sources {
+        let mut denied = source.path != "commands/mod.rs";
+        if !source.path.starts_with("commands/") {
+            continue;
+        }
+        for i in 0..source.tokens.len() {
+            if !source.is(i + 1, '(') || !matches!(source.word(i + 2), Some("dead_code" | "unused"))
+            {
+                continue;
+            }
+            match source.word(i) {
+                Some("deny") => denied = true,
+                level => complaints.push(source.complaint(
+                    source.tokens[i].0,
+                    format_args!("{} of unused code", level.unwrap_or_default()),
+                )),
+            }
+        }
+        if !denied {
+            complaints.push(source.complaint(1, "does not deny unused code"));
+        }
+    }
+    complaints
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // This crate
 
@@ -741,6 +769,11 @@ fn the_server_floor_knows_no_sketch() {
 #[test]
 fn unsafe_is_in_the_server_floor_and_the_kernels_only() {
     assert_none(&unsafe_has_its_places(&crate_sources()));
+}
+
+#[test]
+fn a_word_that_no_command_handles_does_not_compile() {
+    assert_none(&commands_handle_every_word(&crate_sources()));
 }
 
 #[test]
@@ -964,6 +997,20 @@ mod samples {
                 "{path}: {text}"
             );
         }
+    }
+
+    #[test]
+    fn unused_words_are_found() {
+        let unused = |path, text| about(commands_handle_every_word, path, text);
+        assert_eq!(unused("commands/mod.rs", "#![deny(dead_code)]"), 0);
+        assert_eq!(unused("commands/mod.rs", "#![warn(dead_code)]"), 2);
+        assert_eq!(unused("commands/mod.rs", ""), 1);
+        // Beside the root in about(), which denies nothing.
+        assert_eq!(
+            unused("commands/add.rs", "#[allow(dead_code)] struct A;"),
+            2
+        );
+        assert_eq!(unused("server/key.rs", "#[allow(dead_code)] struct A;"), 1);
     }
 
     #[test]
