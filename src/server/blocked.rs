@@ -16,11 +16,12 @@
 use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
+use super::lock;
 use super::reply::{self, Outcome};
 use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx};
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Why a client does not wait any more, though nobody has answered.
@@ -63,10 +64,6 @@ static BLOCKED: Mutex<Option<HashMap<usize, Arc<Blocked>>>> = Mutex::new(None);
 
 /// When the next look at the deadlines is due.
 static NEXT_LOOK: Mutex<Option<Instant>> = Mutex::new(None);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Context {
     /// Blocks the client of the running command, and has this called on the server's thread if it departs.

@@ -28,6 +28,7 @@ macro_rules! api {
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent, RedisModuleString};
 use std::ffi::c_int;
 use std::slice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the server is doing: REDISMODULE_CTX_FLAGS_*. Without a context (null) those of the server are
 /// told and those of a client are not.
@@ -51,6 +52,12 @@ unsafe fn string_bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
         let start = api!(RedisModule_StringPtrLen(string, &mut len));
         slice::from_raw_parts(start.cast(), len)
     }
+}
+
+/// Locks, whatever a panic elsewhere has left behind: what is kept under these locks is whole between any two
+/// of its changes.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a call of the module API succeeded.

@@ -15,11 +15,11 @@ use super::error::CommandError;
 use super::guard::guarded;
 use super::log::{Level, log};
 use super::stream::PIECE;
-use super::{is_ok, server_event};
+use super::{is_ok, lock, server_event};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The command that a rewritten file holds.
@@ -40,7 +40,7 @@ struct Unfinished {
 static UNFINISHED: Mutex<BTreeMap<Which, Unfinished>> = Mutex::new(BTreeMap::new());
 
 fn unfinished() -> MutexGuard<'static, BTreeMap<Which, Unfinished>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&UNFINISHED)
 }
 
 /// Bytes that the unfinished values of clients may come to together.

@@ -17,12 +17,12 @@
 use super::context_flags;
 use super::guard::guarded as guard;
 use super::log::{Level, log};
-use super::{is_ok, server_event};
+use super::{is_ok, lock, server_event};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Whether the server's own process is writing a file.
 static IN_FOREGROUND: AtomicBool = AtomicBool::new(false);
@@ -31,7 +31,7 @@ static IN_FOREGROUND: AtomicBool = AtomicBool::new(false);
 static LIMIT: Mutex<Option<(libc::rlimit, libc::sighandler_t)>> = Mutex::new(None);
 
 fn limit() -> MutexGuard<'static, Option<(libc::rlimit, libc::sighandler_t)>> {
-    LIMIT.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&LIMIT)
 }
 
 /// Asks the server to tell when it saves; false if it refuses.

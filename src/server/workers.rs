@@ -16,6 +16,7 @@ use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
 use super::info::Counter;
+use super::lock;
 use super::reply::{Outcome, Reply};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -83,7 +84,7 @@ static QUEUE: Mutex<Queue> = Mutex::new(Queue {
 static ARRIVED: Condvar = Condvar::new();
 
 fn queue() -> MutexGuard<'static, Queue> {
-    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&QUEUE)
 }
 
 impl Queue {
