@@ -29,6 +29,7 @@
 pub mod commands;
 #[cfg(feature = "module")]
 pub mod server;
+pub mod cube;
 pub mod sketch;
 pub mod storage;
 #[cfg(feature = "module")]

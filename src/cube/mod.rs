@@ -1,0 +1,12 @@
+//! The cube: dimensions × time, made of cells.
+
+#![deny(unsafe_code)]
+
+pub mod calendar;
+pub mod cell;
+pub mod column;
+pub mod cover;
+pub mod intern;
+pub mod schema;
+pub mod table;
+pub mod users;

@@ -1,0 +1,134 @@
+//! The users of a cell as they lie in memory, wherever that is: what columns hand out and unions take in.
+
+use crate::sketch::Estimate;
+use crate::sketch::token::Token;
+use crate::sketch::{Precision, register::Register};
+
+/// A set of users.
+#[derive(Clone, Copy, Debug)]
+pub enum Users<'a> {
+    /// Few: their tokens, each once.
+    Tokens(Tokens<'a>),
+    /// Many.
+    Registers {
+        /// 2^p of them.
+        registers: &'a [Register],
+        /// How many users they stand for, by the running estimate where the cell was only ever added to, and
+        /// else by maximum likelihood.
+        estimate: Estimate,
+    },
+}
+
+/// Distinct tokens in one of the forms that they are kept in.
+#[derive(Clone, Copy, Debug)]
+pub enum Tokens<'a> {
+    /// One after the other, in any order.
+    List(&'a [Token]),
+    /// The same as bytes, four each, low byte first.
+    Bytes(&'a [u8]),
+    /// The slots of a hash table: 0 where there is none, else one more than the token.
+    Slots {
+        /// A power of two of them.
+        slots: &'a [u32],
+        /// Those that are taken.
+        len: usize,
+    },
+}
+
+impl Tokens<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match *self {
+            Tokens::List(tokens) => tokens.len(),
+            Tokens::Bytes(bytes) => bytes.len() / size_of::<Token>(),
+            Tokens::Slots { len, .. } => len,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hands each of them over.
+    #[inline]
+    pub fn for_each(&self, mut take: impl FnMut(Token)) {
+        match *self {
+            Tokens::List(tokens) => tokens.iter().for_each(|&token| take(token)),
+            Tokens::Bytes(bytes) => {
+                let fours = bytes.as_chunks().0.iter();
+                fours.for_each(|&four| take(u32::from_le_bytes(four)));
+            }
+            Tokens::Slots { slots, .. } => {
+                let taken = slots.iter().filter(|&&slot| slot != 0);
+                taken.for_each(|slot| take(slot - 1));
+            }
+        }
+    }
+}
+
+impl Users<'_> {
+    /// Nobody.
+    pub const NOBODY: Users<'static> = Users::Tokens(Tokens::List(&[]));
+
+    /// How many, by themselves.
+    pub fn estimate(&self) -> Estimate {
+        match self {
+            Users::Tokens(tokens) => Estimate::from_tokens(tokens.len()),
+            Users::Registers { estimate, .. } => *estimate,
+        }
+    }
+
+    /// The precision of registers; tokens make registers of any.
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            Users::Tokens(_) => None,
+            Users::Registers { registers, .. } => {
+                Precision::new(registers.len().ilog2() as u8)
+            }
+        }
+    }
+
+    /// Bytes that whoever reads them has to read.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Users::Tokens(tokens) => 4 * tokens.len(),
+            Users::Registers { registers, .. } => registers.len(),
+        }
+    }
+}
+
+/// Sums of a cell: the measures, and last, where they are counted, the new users.
+#[derive(Clone, Copy, Debug)]
+pub enum Sums<'a> {
+    /// All of them nought.
+    Zero,
+    /// As numbers.
+    Numbers(&'a [f64]),
+    /// As bytes, eight each, low byte first.
+    Bytes(&'a [u8]),
+}
+
+impl Sums<'_> {
+    /// The sum at this place.
+    pub fn get(&self, at: usize) -> f64 {
+        match *self {
+            Sums::Zero => 0.0,
+            Sums::Numbers(numbers) => numbers[at],
+            Sums::Bytes(bytes) => f64::from_le_bytes(bytes.as_chunks().0[at]),
+        }
+    }
+}
+
+/// A cell of a column.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell<'a> {
+    /// The number of its value.
+    pub number: u32,
+    /// Events.
+    pub events: u64,
+    /// See [`Sums`].
+    pub sums: Sums<'a>,
+    /// Who they were of.
+    pub users: Users<'a>,
+}
