@@ -27,9 +27,9 @@
 
 #[cfg(feature = "module")]
 pub mod commands;
+pub mod cube;
 #[cfg(feature = "module")]
 pub mod server;
-pub mod cube;
 pub mod sketch;
 pub mod storage;
 #[cfg(feature = "module")]

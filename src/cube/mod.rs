@@ -7,6 +7,11 @@ pub mod cell;
 pub mod column;
 pub mod cover;
 pub mod intern;
+pub mod question;
 pub mod schema;
 pub mod table;
 pub mod users;
+
+mod body;
+
+pub use body::{Cube, Event, TooLate, Verdict, Watch};

@@ -83,9 +83,7 @@ impl Users<'_> {
     pub fn precision(&self) -> Option<Precision> {
         match self {
             Users::Tokens(_) => None,
-            Users::Registers { registers, .. } => {
-                Precision::new(registers.len().ilog2() as u8)
-            }
+            Users::Registers { registers, .. } => Precision::new(registers.len().ilog2() as u8),
         }
     }
 

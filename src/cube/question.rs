@@ -1,0 +1,181 @@
+//! Questions to a cube and answers from it, as values: what is asked after the words have been read, and what is
+//! said before it is put into words.
+
+use super::calendar::{Calendar, Millis, Span};
+use crate::sketch::Estimate;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// From when to when; `None`: all that is kept.
+    pub time: Option<Time>,
+    /// All of them speak of one event.
+    pub conditions: Vec<Condition>,
+    /// Positions of dimensions, each value of which (each pair of values) is a row: none, one or two.
+    pub by: Vec<usize>,
+    /// A row for each slice of this length.
+    pub bucket: Option<Span>,
+    /// What each row says, in this order.
+    pub metrics: Vec<Metric>,
+    /// What decides the order of rows; without it they come by bucket, then by value.
+    pub order: Option<Order>,
+    /// The most rows (with buckets: the most values), and how many go before them.
+    pub limit: Option<usize>,
+    /// See `limit`.
+    pub offset: usize,
+    /// Whether buckets without events have rows.
+    pub gaps: Gaps,
+    /// What conditions on several dimensions mean.
+    pub level: Level,
+    /// In whose time buckets are cut; the cube's own is the default.
+    pub calendar: Option<Calendar>,
+}
+
+/// From when to when.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Time {
+    /// From one instant to another, which is not part of it.
+    Between(Range<Millis>),
+    /// Up to an instant that is the present of whoever asks: the slice it lies in is part of the answer while it is
+    /// open, since nothing in it can be later.
+    UpTo(Range<Millis>),
+}
+
+/// What one dimension of an event must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The position of the dimension.
+    pub dimension: usize,
+    /// How the values are meant.
+    pub test: Test,
+    /// One or more.
+    pub values: Vec<Vec<u8>>,
+}
+
+/// How a condition means its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// One of them.
+    In,
+    /// A value, and none of them.
+    NotIn,
+}
+
+/// A figure of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Users.
+    Unique,
+    /// Events.
+    Events,
+    /// Users seen for the first time.
+    New,
+    /// The sum of the measure at this position.
+    Sum(usize),
+    /// The same for each event.
+    PerEvent(usize),
+    /// The same for each user.
+    PerUser(usize),
+}
+
+/// By what rows are ordered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order {
+    /// By this figure; ties by the bytes of the values.
+    pub metric: Metric,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// Which way rows are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The largest first.
+    Descending,
+    /// The smallest first.
+    Ascending,
+}
+
+/// What becomes of buckets without events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// They have no row.
+    Left,
+    /// They have rows of noughts, or of nothing where nothing is kept.
+    Filled,
+}
+
+/// What conditions on several dimensions mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// One event that meets all of them, as a group of these dimensions knows.
+    Event,
+    /// Users who met each of them, perhaps in different events.
+    Users,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The borders that were used.
+    pub range: Range<Millis>,
+    /// How the figures came about.
+    pub level: Level,
+    /// Events whose values share the cell `(other)` in the column that was read.
+    pub other_events: u64,
+    /// In the order that was asked for.
+    pub rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The beginning of the bucket.
+    pub bucket: Option<Millis>,
+    /// The values, as many as dimensions were asked by.
+    pub values: Vec<Arc<[u8]>>,
+    /// The figures, in the order of the metrics; `None` where nothing is known.
+    pub figures: Vec<Option<Figure>>,
+    /// Whether events that belong here may be in `(other)`, so that the figures are lower bounds.
+    pub at_least: bool,
+}
+
+/// A figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure {
+    /// Exact.
+    Exact(f64),
+    /// An estimate; `new` users too.
+    Estimate(Estimate),
+    /// A sum for each user: the sum, and the users.
+    Ratio {
+        /// The sum.
+        sum: f64,
+        /// Over how many.
+        users: Estimate,
+    },
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unanswerable {
+    /// No group holds exactly these dimensions (their positions).
+    NoGroup(Vec<usize>),
+    /// Buckets of this length cannot be cut from the tiers there are.
+    Bucket(Span),
+    /// The finest tier no longer covers the range, so it cannot be cut at another place's borders; it does from here
+    /// on.
+    Zone(Millis),
+    /// The answer would have more rows than the most there may be.
+    TooManyRows(usize),
+    /// More user sets than a joint solution takes.
+    TooManySets(usize),
+    /// Only users can be known of user sets.
+    OnlyUsers,
+    /// New users are not counted by this cube.
+    NoNew,
+    /// More buckets than rows are allowed.
+    TooManyBuckets(usize),
+}
