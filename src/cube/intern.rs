@@ -249,11 +249,22 @@ impl<E: Entry> Numbering<E> {
         last
     }
 
-    /// Gives a number back that nothing has referred to since it was made.
-    pub fn discard_if_unused(&mut self, number: u32) {
-        if self.count_mut(number).is_some_and(|count| *count == 0) {
+    /// Gives a number back that nothing has referred to since it was made; whether it was one.
+    pub fn discard_if_unused(&mut self, number: u32) -> bool {
+        let is_unused =
+            self.entry(number).is_some() && self.count_mut(number).is_some_and(|count| *count == 0);
+        if is_unused {
             self.give_back(number);
         }
+        is_unused
+    }
+
+    /// Whether something refers to every number that has an entry.
+    pub fn are_all_used(&self) -> bool {
+        let entries = self.entries.iter().zip(self.references.iter());
+        entries
+            .into_iter()
+            .all(|(entry, &count)| entry.view().is_none() || count > 0)
     }
 
     /// The entries with their numbers, ascending.
