@@ -7,8 +7,10 @@ pub mod cell;
 pub mod column;
 pub mod cover;
 pub mod intern;
+pub mod query;
 pub mod question;
 pub mod schema;
+pub mod source;
 pub mod table;
 pub mod users;
 

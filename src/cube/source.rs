@@ -228,8 +228,8 @@ impl Cells {
     }
 }
 
-/// What a scan sees of an open cell.
-fn scanned(cell: Cell<'_>) -> Scanned<'_> {
+/// What a scan sees of a cell.
+pub fn scanned(cell: Cell<'_>) -> Scanned<'_> {
     Scanned {
         number: cell.number,
         events: cell.events,
