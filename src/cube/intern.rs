@@ -144,6 +144,9 @@ pub type Intern = Numbering<Name>;
 /// Combinations of a group and their numbers.
 pub type Members = Numbering<Combination>;
 
+/// The combinations of [`Members`] as they were.
+pub type MembersSnapshot = Snapshot<Combination>;
+
 /// The entries of a [`Numbering`] as they were when it was taken.
 #[derive(Clone, Debug)]
 pub struct Snapshot<E> {
@@ -378,6 +381,11 @@ impl<E: Entry> Snapshot<E> {
     #[inline]
     pub fn get(&self, number: u32) -> Option<&E::View> {
         entry_of(&self.entries, number)
+    }
+
+    /// A number that is higher than all that have entries.
+    pub fn bound(&self) -> u32 {
+        self.entries.len() as u32 + 1
     }
 }
 

@@ -13,12 +13,15 @@ pub mod merge;
 pub mod numbers;
 pub mod open;
 pub mod paged;
+pub mod query;
 pub mod question;
 pub mod recent;
 pub mod restore;
 pub mod schema;
 pub mod seen;
+pub mod source;
 pub mod table;
 pub mod users;
+mod view;
 
 pub use body::{Cube, Event, TooLate, Verdict, Watch};

@@ -17,7 +17,8 @@ pub struct Question {
     pub by: Vec<usize>,
     /// A row for each slice of this length.
     pub bucket: Option<Span>,
-    /// What each row says, in this order.
+    /// What each row says, in this order. None of them: users, events, new users where they are counted, and every
+    /// measure. What decides the order of rows is said too, last, where it is not among them.
     pub metrics: Vec<Metric>,
     /// What decides the order of rows; without it they come by bucket, then by value.
     pub order: Option<Order>,
@@ -31,6 +32,9 @@ pub struct Question {
     pub level: Level,
     /// In whose time buckets are cut; the cube's own is the default.
     pub calendar: Option<Calendar>,
+    /// How sure the interval of users who are common to several sets is to be, a fraction between 0 and 1. Those
+    /// intervals are part of the work; all others can be made from an estimate in no time.
+    pub confidence: f64,
 }
 
 /// From when to when.
@@ -123,8 +127,11 @@ pub struct Answer {
     pub range: Range<Millis>,
     /// How the figures came about.
     pub level: Level,
-    /// Events whose values share the cell `(other)` in the column that was read.
+    /// Events whose values share the cell `(other)` in the column that was read; where several were, in the one
+    /// that has most of them.
     pub other_events: u64,
+    /// What the figures of a row are, in their order.
+    pub metrics: Vec<Metric>,
     /// In the order that was asked for.
     pub rows: Vec<Row>,
 }
@@ -149,6 +156,16 @@ pub enum Figure {
     Exact(f64),
     /// An estimate; `new` users too.
     Estimate(Estimate),
+    /// Users who are common to several sets, with the interval for the confidence that was asked for. It follows
+    /// the likelihood of all sets, and is not the one that the variance of an estimate would give.
+    Common {
+        /// How many.
+        users: Estimate,
+        /// Not more than there are.
+        lower: f64,
+        /// Not fewer.
+        upper: f64,
+    },
     /// A sum for each user: the sum, and the users.
     Ratio {
         /// The sum.
@@ -168,7 +185,7 @@ pub enum Unanswerable {
     /// The finest tier no longer covers the range, so it cannot be cut at another place's borders; it does from here
     /// on.
     Zone(Millis),
-    /// The answer would have more rows than the most there may be.
+    /// The answer would have more rows than the most there may be: at least so many.
     TooManyRows(usize),
     /// More user sets than a joint solution takes.
     TooManySets(usize),

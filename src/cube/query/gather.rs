@@ -1,0 +1,280 @@
+//! The figures of a row from its cells: counters are added up, users united, and where a row is what several sets have
+//! in common, that is solved for.
+//!
+//! It can stop after any cell and go on later, since a row may have a hundred thousand of them.
+
+use super::super::cell::Union;
+use super::super::question::{Figure, Metric};
+use super::super::schema::OTHER;
+use super::super::source::{Reader, Settled};
+use super::super::users::Cell;
+use super::cost::{self, Budget, SEEK};
+use super::plan::{Factor, Needs, Segment};
+use super::selection::Slot;
+use crate::sketch::joint::{Joint, SetMask};
+use crate::sketch::{Estimate, Method, Sketch};
+use std::collections::HashMap;
+
+/// What a row comes to.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Events.
+    pub events: u64,
+    /// Users; `None` where nobody asked.
+    pub users: Option<Figure>,
+    sums: Vec<f64>,
+    /// Of the new users, which are the last of the sums.
+    new_variance: f64,
+}
+
+impl Tally {
+    /// Of no cells.
+    pub fn nothing(needs: &Needs) -> Tally {
+        Tally {
+            events: 0,
+            users: None,
+            sums: vec![0.0; needs.sums],
+            new_variance: 0.0,
+        }
+    }
+
+    /// Takes the counters of a cell in, from a source whose new users have this weight at most.
+    fn count(&mut self, cell: &Cell, weight: f64, needs: &Needs) {
+        self.events += cell.events;
+        for (at, sum) in self.sums.iter_mut().enumerate() {
+            *sum += cell.sums.get(at);
+        }
+        if let Some(new) = needs.new {
+            self.new_variance += (weight - 1.0).max(0.0) * cell.sums.get(new);
+        }
+    }
+
+    /// A figure of the row; `None` where it has none.
+    pub fn figure(&self, metric: Metric, needs: &Needs) -> Option<Figure> {
+        let measure = |at: usize| self.sums.get(at).copied().filter(|_| at < needs.measures);
+        match metric {
+            Metric::Unique => self.users,
+            Metric::Events => Some(Figure::Exact(self.events as f64)),
+            Metric::New => needs.new.map(|at| {
+                Figure::Estimate(Estimate {
+                    value: self.sums[at],
+                    variance: self.new_variance,
+                    method: Method::Hip,
+                })
+            }),
+            Metric::Sum(at) => measure(at).map(Figure::Exact),
+            Metric::PerEvent(at) => {
+                let sum = measure(at).filter(|_| self.events > 0)?;
+                Some(Figure::Exact(sum / self.events as f64))
+            }
+            Metric::PerUser(at) => {
+                let sum = measure(at)?;
+                let users = self.estimate().filter(|users| users.value > 0.0)?;
+                Some(Figure::Ratio { sum, users })
+            }
+        }
+    }
+
+    /// How many users there are, whichever way that was found.
+    pub fn estimate(&self) -> Option<Estimate> {
+        match self.users? {
+            Figure::Estimate(users) | Figure::Common { users, .. } => Some(users),
+            Figure::Exact(_) | Figure::Ratio { .. } => None,
+        }
+    }
+}
+
+/// The sources of a segment, ready to be read by number: for each factor, all of them.
+pub struct Readers<'a>(Vec<Vec<Reader<'a>>>);
+
+impl<'a> Readers<'a> {
+    /// Of this segment.
+    pub fn new(pool: &'a [Settled], segment: &Segment) -> Readers<'a> {
+        let of_factor = |sources: &Vec<u32>| {
+            let sources = sources.iter();
+            sources.map(|&at| pool[at as usize].reader()).collect()
+        };
+        Readers(segment.sources.iter().map(of_factor).collect())
+    }
+
+    /// Events in the cell `(other)` of the factor that has most of them there.
+    pub fn other_events(&mut self) -> u64 {
+        let of_factor = |sources: &mut Vec<Reader>| {
+            let cells = sources
+                .iter()
+                .filter_map(|reader| reader.source().get(OTHER));
+            cells.map(|cell| cell.events).sum()
+        };
+        self.0.iter_mut().map(of_factor).max().unwrap_or(0)
+    }
+}
+
+/// See the head of this file. One after the other, rows are gathered in the same memory.
+#[derive(Default)]
+pub struct Gathering {
+    union: Union,
+    place: Option<Place>,
+    /// Sets that are finished, for a row that is what several have in common.
+    sets: Vec<Sketch>,
+    /// Sets that belong to more than one row of the segment.
+    kept: HashMap<(usize, Slot), Sketch>,
+}
+
+/// How far a row has come.
+struct Place {
+    tally: Tally,
+    factor: usize,
+    source: usize,
+    /// Where the numbers go on in this source.
+    number: Option<u32>,
+}
+
+impl Gathering {
+    /// Lets the sets go that belong to several rows: the next ones are of another segment.
+    pub fn begin_segment(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Goes on with a row, given by its slot in each factor. `None` where the step is over first: the same row is to
+    /// be asked for again.
+    pub fn tally(
+        &mut self,
+        row: &[Slot],
+        factors: &[Factor],
+        needs: &Needs,
+        readers: &mut Readers,
+        budget: &mut Budget,
+    ) -> Option<Tally> {
+        let mut place = self
+            .place
+            .take()
+            .unwrap_or_else(|| Place::of(row, factors, needs, self));
+        while let Some(factor) = factors.get(place.factor) {
+            let slot = row[place.factor];
+            let several = factors.len() > 1;
+            if several && let Some(known) = self.kept.get(&(place.factor, slot)) {
+                self.sets.push(known.clone());
+            } else {
+                let readers = &mut readers.0[place.factor];
+                if !place.unite(slot, factor, needs, readers, &mut self.union, budget) {
+                    self.place = Some(place);
+                    return None;
+                }
+                if several {
+                    let set = self.union.sketch(needs.hash);
+                    if factor.repeats {
+                        self.kept.insert((place.factor, slot), set.clone());
+                    }
+                    self.sets.push(set);
+                }
+            }
+            place.enter(place.factor + 1, row, factors, &mut self.union);
+        }
+        let mut tally = place.tally;
+        if factors.len() > 1 {
+            budget.spend(needs.solution);
+            tally.users = common(&std::mem::take(&mut self.sets), needs.confidence);
+        } else if needs.users {
+            if self.union.parts() > 1 {
+                budget.spend(cost::estimate(factors[0].precision));
+            }
+            tally.users = Some(Figure::Estimate(self.union.estimate()));
+        }
+        Some(tally)
+    }
+
+    /// The users of the only row of one factor, as a sketch; `None` where the step is over first.
+    pub fn sketch(
+        &mut self,
+        factor: &Factor,
+        needs: &Needs,
+        readers: &mut Readers,
+        budget: &mut Budget,
+    ) -> Option<Sketch> {
+        let factors = std::slice::from_ref(factor);
+        let mut place = self
+            .place
+            .take()
+            .unwrap_or_else(|| Place::of(&[0], factors, needs, self));
+        if place.unite(0, factor, needs, &mut readers.0[0], &mut self.union, budget) {
+            return Some(self.union.sketch(needs.hash));
+        }
+        self.place = Some(place);
+        None
+    }
+}
+
+impl Place {
+    /// At the beginning of a row.
+    fn of(row: &[Slot], factors: &[Factor], needs: &Needs, of: &mut Gathering) -> Place {
+        of.sets.clear();
+        let mut place = Place {
+            tally: Tally::nothing(needs),
+            factor: 0,
+            source: 0,
+            number: None,
+        };
+        place.enter(0, row, factors, &mut of.union);
+        place
+    }
+
+    /// Goes to the beginning of a factor.
+    fn enter(&mut self, at: usize, row: &[Slot], factors: &[Factor], union: &mut Union) {
+        self.factor = at;
+        self.source = 0;
+        if let Some(factor) = factors.get(at) {
+            self.number = factor.selection.first(row[at]);
+            union.begin(factor.precision);
+        }
+    }
+
+    /// Takes in the cells of a slot; whether there are no more.
+    fn unite(
+        &mut self,
+        slot: Slot,
+        factor: &Factor,
+        needs: &Needs,
+        readers: &mut [Reader],
+        union: &mut Union,
+        budget: &mut Budget,
+    ) -> bool {
+        while let Some(reader) = readers.get_mut(self.source) {
+            while let Some(place) = self.number {
+                if budget.is_spent() {
+                    return false;
+                }
+                budget.spend(SEEK);
+                if let Some(cell) = reader.seek(factor.selection.number(place)) {
+                    self.tally.count(&cell, reader.source().weight(), needs);
+                    if needs.users {
+                        budget.spend(cost::unite(cell.users.bytes() as f64));
+                        union.add(cell.users);
+                    }
+                }
+                self.number = factor.selection.after(place);
+            }
+            self.source += 1;
+            self.number = factor.selection.first(slot);
+        }
+        true
+    }
+}
+
+/// Who is in all of these sets.
+fn common(sets: &[Sketch], confidence: f64) -> Option<Figure> {
+    let sketches: Vec<&Sketch> = sets.iter().collect();
+    // The sets of one cube are of one hash.
+    let joint = Joint::solve(&sketches).ok()?;
+    let common = joint.intersection(SetMask::first(sets.len()));
+    let (lower, upper) = common.interval(confidence);
+    let users = Estimate {
+        value: common.value,
+        variance: common.variance,
+        method: common.method,
+    };
+    Some(Figure::Common {
+        users,
+        lower,
+        upper,
+    })
+}

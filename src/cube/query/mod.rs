@@ -1,0 +1,879 @@
+//! The answer to a question: planned at once, worked out step by step.
+//!
+//! # The way of an answer
+//!
+//! ```text
+//!   plan      columns, slices and numbers are looked up; after that the cube is not needed any more
+//!   settle    slices that are due and not made yet are made
+//!   select    which numbers of a column belong to which row                 where conditions ask for it
+//!   survey    a walk past all cells: which rows there are, and how large     where rows are values
+//!   choose    the rows of the answer and their order
+//!   fill      their figures, for the whole range or bucket by bucket
+//! ```
+//!
+//! Each is done in steps that take about a third of a millisecond, so that whoever works on an answer can do other
+//! things in between, or hand the rest to another thread. What takes longer in one piece is only what cannot be divided:
+//! to make a slice, to solve for what several sets have in common, and to sort thousands of names.
+//!
+//! # The first of many
+//!
+//! A row's counters are known from the survey, its users only from a union, which costs as much as a thousand cells
+//! of a survey. But a union has no more users than its parts together. So where the rows with the most users are asked
+//! for, those whose parts come to the most are united first, and after them only rows whose parts come to as much as
+//! the last of the best found so far. What is left out could not have been among them: the answer equals the one that
+//! is made by uniting everything. The bound must hold for estimates, which may exceed the sum of their parts: tokens
+//! are counted, so there it is exact, and where registers are estimated from it is raised by six standard deviations.
+//!
+//! # What rows mean
+//!
+//! * A question without dimensions has one row (with buckets, one for each of them), whether something happened or
+//!   not. A value has a row if it has events in the range; of users of several sets, if there is anybody at all.
+//! * The cell `(other)` is a row after all others, outside the limit, where nothing is asked of the values: with
+//!   conditions it holds what meets them and what does not. Rows of named values then say that they are lower bounds.
+//! * With buckets, rows are chosen and ordered by the whole range.
+
+mod best;
+mod cost;
+mod gather;
+mod ledger;
+mod plan;
+mod selection;
+
+use super::question::{
+    Answer, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
+};
+use super::schema::{OTHER, OTHER_NAME};
+use super::source::{Settled, Slices, Source};
+use crate::sketch::Sketch;
+use best::Best;
+use cost::Budget;
+use gather::{Gathering, Readers, Tally};
+use ledger::{Ledger, Reach};
+use plan::{Factor, MAX_ROWS, Plan, Pool, Segment};
+use selection::{Numbers, Selection, Slot};
+use std::cmp::Ordering;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A question that is being answered.
+pub struct Query {
+    expected: Duration,
+    bytes: usize,
+    work: Work,
+    phase: Phase,
+}
+
+/// A union that is being made, of all cells that meet the conditions of a question.
+pub struct UnionQuery {
+    expected: Duration,
+    bytes: usize,
+    work: Work,
+    gathering: Gathering,
+}
+
+/// What all phases share.
+struct Work {
+    plan: Plan,
+    /// Sources whose turn to be settled has not come, in their order.
+    waiting: std::vec::IntoIter<Source>,
+    pool: Vec<Settled>,
+    /// The factors whose numbers are all selected.
+    selected: usize,
+}
+
+enum Phase {
+    Prepare,
+    Survey(Survey),
+    Choose(Box<Choice>),
+    Fill(Box<Filling>),
+    Done,
+}
+
+/// What each factor's slots come to, as far as they have been walked past.
+#[derive(Default)]
+struct Survey {
+    ledgers: Vec<Option<Ledger>>,
+    /// How far the ledger of the next factor has come.
+    next: Option<(Ledger, usize, u32)>,
+}
+
+/// The rows that there may be, numbered from nought on.
+enum Rows {
+    /// The only one.
+    One,
+    /// The slots of a factor.
+    Slots { factor: usize, ledger: Ledger },
+    /// All pairs of slots of two factors.
+    Pairs {
+        factors: [usize; 2],
+        slots: [Vec<Slot>; 2],
+    },
+}
+
+/// A row among those that may be chosen.
+struct Candidate {
+    row: u32,
+    /// By which it is ordered; `None` where it has no such figure.
+    value: Option<f64>,
+    tally: Option<Tally>,
+}
+
+/// Choosing rows: how far it has come.
+struct Choice {
+    rows: Rows,
+    way: Way,
+    best: Best<Candidate>,
+    gathering: Gathering,
+}
+
+/// How rows are chosen.
+enum Way {
+    /// Counting them up to this one.
+    Count { at: u32, rows: usize },
+    /// By what the survey knows.
+    Survey { at: u32 },
+    /// By their figures, all of them.
+    Figures { at: u32 },
+    /// By the most that they may come to, in order to find those that are looked at first.
+    Bounds { at: u32, first: Best<(f64, u32)> },
+    /// By users: first these, in ascending order.
+    First { at: usize, first: Vec<u32> },
+    /// And then others that may come to as much as the best so far.
+    Rest { at: u32, first: Vec<u32> },
+}
+
+/// Filling rows in: how far it has come.
+struct Filling {
+    rows: Rows,
+    chosen: Vec<Candidate>,
+    /// Positions of those that were chosen, in ascending order of their rows.
+    ascending: Vec<usize>,
+    /// The segment at hand: its tallies, one for each that was chosen.
+    segment: usize,
+    at: usize,
+    tallies: Vec<Option<Tally>>,
+    gathering: Gathering,
+    /// Of the whole range.
+    other_events: Option<u64>,
+    done: Vec<Row>,
+}
+
+impl Query {
+    /// Looks everything up that the answer needs.
+    pub fn plan<S: Slices>(slices: &S, question: Question) -> Result<Query, Unanswerable> {
+        let (work, expected, bytes) = Work::plan(slices, question)?;
+        Ok(Query {
+            expected,
+            bytes,
+            work,
+            phase: Phase::Prepare,
+        })
+    }
+
+    /// About how long all steps take together.
+    pub fn expected(&self) -> Duration {
+        self.expected
+    }
+
+    /// Bytes that live on until the answer is there.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Works on the answer for about a third of a millisecond; `None` where it is not finished. It is given once: asked
+    /// again after that there is nothing more.
+    pub fn step(&mut self) -> Option<Result<Answer, Unanswerable>> {
+        let mut budget = Budget::of_a_step();
+        let work = &mut self.work;
+        loop {
+            let next = match mem::replace(&mut self.phase, Phase::Done) {
+                Phase::Prepare => match work.prepare(&mut budget) {
+                    false => Err(Phase::Prepare),
+                    true => Ok(Phase::Survey(Survey::default())),
+                },
+                Phase::Survey(mut survey) => match survey.go_on(work, &mut budget) {
+                    false => Err(Phase::Survey(survey)),
+                    true => match survey.into_rows(&work.plan) {
+                        Err(too_many) => return Some(Err(too_many)),
+                        Ok(rows) => Ok(Phase::Choose(Box::new(Choice::new(rows, &work.plan)))),
+                    },
+                },
+                Phase::Choose(mut choice) => match choice.go_on(work, &mut budget) {
+                    Err(too_many) => return Some(Err(too_many)),
+                    Ok(false) => Err(Phase::Choose(choice)),
+                    Ok(true) => Ok(Phase::Fill(Box::new(choice.into_filling(&work.plan)))),
+                },
+                Phase::Fill(mut filling) => match filling.go_on(work, &mut budget) {
+                    Err(too_many) => return Some(Err(too_many)),
+                    Ok(false) => Err(Phase::Fill(filling)),
+                    Ok(true) => return Some(Ok(filling.into_answer(&work.plan))),
+                },
+                Phase::Done => return None,
+            };
+            match next {
+                Ok(next) => self.phase = next,
+                Err(same) => {
+                    self.phase = same;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl UnionQuery {
+    /// Looks everything up that the union needs. The question's range and conditions count; there are no rows and no
+    /// buckets. What several sets have in common is no union, and refused as a question that no group answers.
+    pub fn plan<S: Slices>(slices: &S, question: Question) -> Result<UnionQuery, Unanswerable> {
+        let question = Question {
+            by: Vec::new(),
+            bucket: None,
+            metrics: vec![Metric::Unique],
+            order: None,
+            ..question
+        };
+        let conditions = question.conditions.iter();
+        let dimensions = conditions.map(|condition| condition.dimension).collect();
+        let (work, expected, bytes) = Work::plan(slices, question)?;
+        if work.plan.factors.len() > 1 {
+            return Err(Unanswerable::NoGroup(dimensions));
+        }
+        Ok(UnionQuery {
+            expected,
+            bytes,
+            work,
+            gathering: Gathering::default(),
+        })
+    }
+
+    /// About how long all steps take together.
+    pub fn expected(&self) -> Duration {
+        self.expected
+    }
+
+    /// Bytes that live on until the union is there.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Works on the union for about a third of a millisecond; `None` where it is not finished. It has tokens, or
+    /// registers without a running estimate.
+    pub fn step(&mut self) -> Option<Sketch> {
+        let mut budget = Budget::of_a_step();
+        let work = &mut self.work;
+        if !work.prepare(&mut budget) {
+            return None;
+        }
+        let plan = &work.plan;
+        let mut readers = Readers::new(&work.pool, &plan.whole);
+        let factor = plan.factors.first()?;
+        self.gathering
+            .sketch(factor, &plan.needs, &mut readers, &mut budget)
+    }
+}
+
+impl Work {
+    fn plan<S: Slices>(
+        slices: &S,
+        question: Question,
+    ) -> Result<(Work, Duration, usize), Unanswerable> {
+        let mut pool = Pool::new(slices);
+        let plan = Plan::new(&mut pool, question)?;
+        let sources = pool.into_sources();
+        let expected = plan.expected(&sources);
+        let bytes = sources.iter().map(Source::bytes).sum();
+        let work = Work {
+            plan,
+            pool: Vec::with_capacity(sources.len()),
+            waiting: sources.into_iter(),
+            selected: 0,
+        };
+        Ok((work, expected, bytes))
+    }
+
+    /// Settles sources and selects numbers; whether that is done.
+    fn prepare(&mut self, budget: &mut Budget) -> bool {
+        for source in self.waiting.by_ref() {
+            if source.is_pending() {
+                budget.spend(source.len() as f64 * cost::MAKE_CELL);
+                budget.spend(source.bytes() as f64 * cost::MAKE_BYTE);
+            }
+            self.pool.push(source.settle());
+            if budget.is_spent() {
+                return false;
+            }
+        }
+        while let Some(factor) = self.plan.factors.get_mut(self.selected) {
+            if let Selection::Table(table) = &mut factor.selection
+                && !table.extend(&factor.all, &factor.by, budget)
+            {
+                return false;
+            }
+            self.selected += 1;
+        }
+        true
+    }
+}
+
+impl Survey {
+    /// Walks on; whether all ledgers are finished.
+    fn go_on(&mut self, work: &Work, budget: &mut Budget) -> bool {
+        let plan = &work.plan;
+        while let Some(factor) = plan.factors.get(self.ledgers.len()) {
+            if factor.by.is_empty() {
+                self.ledgers.push(None);
+                continue;
+            }
+            let sources = &plan.whole.sources[self.ledgers.len()];
+            let begin = || (plan.ledger(factor), 0, 0);
+            let (mut ledger, mut source, mut from) = self.next.take().unwrap_or_else(begin);
+            while let Some(&at) = sources.get(source) {
+                if budget.is_spent() {
+                    self.next = Some((ledger, source, from));
+                    return false;
+                }
+                let settled = &work.pool[at as usize];
+                match ledger.note(settled, &factor.selection, from, budget) {
+                    Some(on) => from = on,
+                    None => (source, from) = (source + 1, 0),
+                }
+            }
+            self.ledgers.push(Some(ledger));
+        }
+        true
+    }
+
+    /// The rows that there may be.
+    fn into_rows(self, plan: &Plan) -> Result<Rows, Unanswerable> {
+        let ledgers = self.ledgers.into_iter().enumerate();
+        let mut with_rows = ledgers.filter_map(|(factor, ledger)| Some((factor, ledger?)));
+        let Some((factor, ledger)) = with_rows.next() else {
+            return Ok(Rows::One);
+        };
+        let Some((second, other)) = with_rows.next() else {
+            return Ok(Rows::Slots { factor, ledger });
+        };
+        let slots = [&ledger, &other].map(|ledger| {
+            let all = 0..ledger.len() as u32;
+            all.filter(|&slot| ledger.has(slot)).collect::<Vec<Slot>>()
+        });
+        let pairs = slots[0].len().saturating_mul(slots[1].len());
+        plan.check_rows(pairs)?;
+        Ok(Rows::Pairs {
+            factors: [factor, second],
+            slots,
+        })
+    }
+}
+
+impl Rows {
+    /// One past the last.
+    fn len(&self) -> u32 {
+        match self {
+            Rows::One => 1,
+            Rows::Slots { ledger, .. } => ledger.len() as u32,
+            Rows::Pairs { slots, .. } => (slots[0].len() * slots[1].len()) as u32,
+        }
+    }
+
+    /// Whether there is something of it.
+    #[inline]
+    fn has(&self, row: u32) -> bool {
+        match self {
+            Rows::Slots { ledger, .. } => ledger.has(row),
+            Rows::One | Rows::Pairs { .. } => true,
+        }
+    }
+
+    /// The slot of a row in a factor.
+    fn slot(&self, row: u32, at: usize) -> Slot {
+        match self {
+            Rows::Slots { factor, .. } if *factor == at => row,
+            Rows::Pairs {
+                factors: [first, second],
+                slots,
+            } => {
+                let inner = slots[1].len();
+                match row as usize {
+                    row if *first == at => slots[0][row / inner],
+                    row if *second == at => slots[1][row % inner],
+                    _ => 0,
+                }
+            }
+            Rows::One | Rows::Slots { .. } => 0,
+        }
+    }
+
+    /// The slots of a row in all factors.
+    fn slots(&self, row: u32, plan: &Plan) -> Vec<Slot> {
+        let factors = 0..plan.factors.len();
+        factors.map(|factor| self.slot(row, factor)).collect()
+    }
+
+    /// The values of a row.
+    fn values(&self, row: u32, plan: &Plan) -> Vec<Arc<[u8]>> {
+        let names = (0..plan.by.len()).map(|by| Arc::from(self.name(row, by, plan)));
+        names.collect()
+    }
+
+    /// One of them.
+    fn name<'p>(&self, row: u32, by: usize, plan: &'p Plan) -> &'p [u8] {
+        let by = &plan.by[by];
+        let factor: &Factor = &plan.factors[by.factor];
+        let slot = self.slot(row, by.factor);
+        let numbers: Numbers = factor.selection.values(slot, &factor.all, &factor.by);
+        by.names.get(numbers[by.place]).unwrap_or_default()
+    }
+
+    /// By the bytes of the values.
+    fn compare_names(&self, a: u32, b: u32, plan: &Plan) -> Ordering {
+        let by = 0..plan.by.len();
+        let unequal = by.map(|by| self.name(a, by, plan).cmp(self.name(b, by, plan)));
+        let first = unequal.into_iter().find(|order| order.is_ne());
+        first.unwrap_or_else(|| a.cmp(&b))
+    }
+
+    /// By the figure that was asked for, what has none coming last, and then by the values.
+    fn compare(&self, a: &Candidate, b: &Candidate, plan: &Plan) -> Ordering {
+        let by_value = match (plan.order, a.value, b.value) {
+            (Some(order), Some(a), Some(b)) => match order.direction {
+                Direction::Descending => b.total_cmp(&a),
+                Direction::Ascending => a.total_cmp(&b),
+            },
+            (_, Some(_), None) => Ordering::Less,
+            (_, None, Some(_)) => Ordering::Greater,
+            _ => Ordering::Equal,
+        };
+        by_value.then_with(|| self.compare_names(a.row, b.row, plan))
+    }
+}
+
+impl Plan {
+    /// What the survey of a factor has to note.
+    fn ledger(&self, factor: &Factor) -> Ledger {
+        let events = Ledger::Events(Vec::new());
+        let sum = |at| {
+            let rows = Vec::new();
+            Ledger::Sums { at, rows }
+        };
+        let measure = |at| {
+            if at < self.needs.measures {
+                sum(at)
+            } else {
+                Ledger::Events(vec![])
+            }
+        };
+        match self.order.map(|order| order.metric) {
+            Some(Metric::Unique) => {
+                Ledger::Reach(Vec::new(), Reach::new(factor.precision, factor.lowest))
+            }
+            Some(Metric::Sum(at) | Metric::PerEvent(at)) => measure(at),
+            Some(Metric::New) => self.needs.new.map_or(events, sum),
+            Some(Metric::Events | Metric::PerUser(_)) | None => events,
+        }
+    }
+
+    /// What a row is ordered by, from its figures.
+    fn value(&self, tally: &Tally) -> Option<f64> {
+        match tally.figure(self.order?.metric, &self.needs)? {
+            Figure::Exact(value) => Some(value),
+            Figure::Estimate(users) | Figure::Common { users, .. } => Some(users.value),
+            Figure::Ratio { sum, users } => Some(sum / users.value),
+        }
+        // Nought has no sign.
+        .map(|value| value + 0.0)
+    }
+
+    /// What a row is ordered by, from the survey; the order must not be one by users.
+    fn surveyed(&self, ledger: &Ledger, slot: Slot) -> Option<f64> {
+        let (events, sum) = ledger.sums(slot);
+        let is_known = matches!(ledger, Ledger::Sums { .. });
+        let value = match self.order?.metric {
+            Metric::Events => Some(events as f64),
+            Metric::PerEvent(_) => is_known.then(|| sum / events as f64),
+            Metric::Sum(_) | Metric::New => is_known.then_some(sum),
+            Metric::Unique | Metric::PerUser(_) => None,
+        };
+        value.map(|value| value + 0.0)
+    }
+
+    /// How rows are chosen once they have been counted.
+    fn way(&self, rows: &Rows) -> Way {
+        let by_users = matches!(
+            self.order,
+            Some(Order {
+                metric: Metric::Unique | Metric::PerUser(_),
+                ..
+            })
+        );
+        let descends_by_users = matches!(
+            self.order,
+            Some(Order {
+                metric: Metric::Unique,
+                direction: Direction::Descending
+            })
+        );
+        let first = self.limit.map(|limit| limit.saturating_add(self.offset));
+        match (rows, first) {
+            (Rows::Slots { .. }, Some(first)) if descends_by_users => Way::Bounds {
+                at: 0,
+                first: Best::new(first),
+            },
+            // Who several sets have in common is known only when that has been solved.
+            _ if by_users || self.factors.len() > 1 => Way::Figures { at: 0 },
+            _ => Way::Survey { at: 0 },
+        }
+    }
+
+    /// Whether a row is one, by its figures: see the head of this file.
+    fn is_row(&self, tally: &Tally) -> bool {
+        match self.level {
+            Level::Event => tally.events > 0,
+            Level::Users if self.factors.len() == 1 => tally.events > 0,
+            Level::Users => tally
+                .estimate()
+                .is_some_and(|users| users.value >= SOMEBODY),
+        }
+    }
+
+    /// How many rows there are in a segment at most, of so many candidates.
+    fn rows_of(&self, candidates: usize) -> usize {
+        candidates
+            .saturating_sub(self.offset)
+            .min(self.limit.unwrap_or(usize::MAX))
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<(), Unanswerable> {
+        if rows > MAX_ROWS {
+            return Err(Unanswerable::TooManyRows(rows));
+        }
+        Ok(())
+    }
+}
+
+/// Fewer users than this are nobody, to the nearest whole number.
+const SOMEBODY: f64 = 0.5;
+
+/// Rows that are looked at before a step is asked whether it is over.
+const STRIDE: u32 = 1_024;
+
+/// The next rows to look at in one go; `None` where there are none left or the step is over.
+fn stride(at: &mut u32, rows: &Rows, budget: &mut Budget) -> Option<std::ops::Range<u32>> {
+    let from = *at;
+    if from >= rows.len() || budget.is_spent() {
+        return None;
+    }
+    *at = from.saturating_add(STRIDE).min(rows.len());
+    budget.spend(cost::SCAN * f64::from(*at - from));
+    Some(from..*at)
+}
+
+impl Choice {
+    fn new(rows: Rows, plan: &Plan) -> Choice {
+        let first = plan
+            .limit
+            .map_or(usize::MAX, |limit| limit.saturating_add(plan.offset));
+        Choice {
+            rows,
+            way: Way::Count { at: 0, rows: 0 },
+            best: Best::new(first),
+            gathering: Gathering::default(),
+        }
+    }
+
+    /// Goes on; whether the rows are chosen.
+    fn go_on(&mut self, work: &Work, budget: &mut Budget) -> Result<bool, Unanswerable> {
+        let plan = &work.plan;
+        let mut readers = Readers::new(&work.pool, &plan.whole);
+        let rows = &self.rows;
+        loop {
+            let next = match &mut self.way {
+                Way::Count { at, rows: count } => {
+                    while let Some(stride) = stride(at, rows, budget) {
+                        *count += stride.filter(|&row| rows.has(row)).count();
+                    }
+                    if *at < rows.len() {
+                        return Ok(false);
+                    }
+                    let segments = match plan.gaps {
+                        Gaps::Filled => plan.segments(),
+                        Gaps::Left => 1,
+                    };
+                    plan.check_rows(plan.rows_of(*count).saturating_mul(segments))?;
+                    plan.way(rows)
+                }
+                Way::Survey { at } => {
+                    while let Some(stride) = stride(at, rows, budget) {
+                        for row in stride.filter(|&row| rows.has(row)) {
+                            let value = match rows {
+                                Rows::Slots { ledger, .. } => plan.surveyed(ledger, row),
+                                Rows::One | Rows::Pairs { .. } => None,
+                            };
+                            let tally = None;
+                            let candidate = Candidate { row, value, tally };
+                            self.best.offer(candidate, |a, b| rows.compare(a, b, plan));
+                        }
+                    }
+                    return Ok(*at >= rows.len());
+                }
+                Way::Figures { at } => {
+                    while *at < rows.len() {
+                        if rows.has(*at) {
+                            let gathered =
+                                gather(*at, rows, plan, &mut self.gathering, &mut readers, budget);
+                            let Some(candidate) = gathered else {
+                                return Ok(false);
+                            };
+                            offer(candidate, &mut self.best, rows, plan);
+                        }
+                        *at += 1;
+                    }
+                    return Ok(true);
+                }
+                Way::Bounds { at, first } => {
+                    let Rows::Slots { ledger, .. } = rows else {
+                        return Ok(true);
+                    };
+                    while let Some(stride) = stride(at, rows, budget) {
+                        for row in stride.filter(|&row| rows.has(row)) {
+                            first.offer((ledger.bound(row), row), highest_first);
+                        }
+                    }
+                    if *at < rows.len() {
+                        return Ok(false);
+                    }
+                    let first = mem::replace(first, Best::new(0)).into_sorted(highest_first);
+                    let mut first: Vec<u32> = first.into_iter().map(|(_, row)| row).collect();
+                    first.sort_unstable();
+                    Way::First { at: 0, first }
+                }
+                Way::First { at, first } => {
+                    while let Some(&row) = first.get(*at) {
+                        let gathered =
+                            gather(row, rows, plan, &mut self.gathering, &mut readers, budget);
+                        let Some(candidate) = gathered else {
+                            return Ok(false);
+                        };
+                        offer(candidate, &mut self.best, rows, plan);
+                        *at += 1;
+                    }
+                    self.best.sift(|a, b| rows.compare(a, b, plan));
+                    let first = mem::take(first);
+                    Way::Rest { at: 0, first }
+                }
+                Way::Rest { at, first } => {
+                    let Rows::Slots { ledger, .. } = rows else {
+                        return Ok(true);
+                    };
+                    while *at < rows.len() {
+                        if (*at).is_multiple_of(STRIDE) {
+                            if budget.is_spent() {
+                                return Ok(false);
+                            }
+                            budget.spend(cost::SCAN * f64::from(STRIDE));
+                        }
+                        let enough = self.best.last().and_then(|last| last.value);
+                        let reaches = enough.is_none_or(|enough| ledger.bound(*at) >= enough);
+                        if reaches && ledger.has(*at) && first.binary_search(at).is_err() {
+                            let gathered =
+                                gather(*at, rows, plan, &mut self.gathering, &mut readers, budget);
+                            let Some(candidate) = gathered else {
+                                return Ok(false);
+                            };
+                            offer(candidate, &mut self.best, rows, plan);
+                        }
+                        *at += 1;
+                    }
+                    return Ok(true);
+                }
+            };
+            self.way = next;
+        }
+    }
+
+    fn into_filling(self, plan: &Plan) -> Filling {
+        let rows = self.rows;
+        let mut chosen = self.best.into_sorted(|a, b| rows.compare(a, b, plan));
+        chosen.drain(..plan.offset.min(chosen.len()));
+        let mut ascending: Vec<usize> = (0..chosen.len()).collect();
+        ascending.sort_unstable_by_key(|&at| chosen[at].row);
+        Filling {
+            rows,
+            chosen,
+            ascending,
+            segment: 0,
+            at: 0,
+            tallies: Vec::new(),
+            gathering: Gathering::default(),
+            other_events: None,
+            done: Vec::new(),
+        }
+    }
+}
+
+/// The one that may come to more first.
+fn highest_first(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// A row with its figures for the whole range; `None` where the step is over first.
+fn gather(
+    row: u32,
+    rows: &Rows,
+    plan: &Plan,
+    gathering: &mut Gathering,
+    readers: &mut Readers,
+    budget: &mut Budget,
+) -> Option<Candidate> {
+    let slots = rows.slots(row, plan);
+    let tally = gathering.tally(&slots, &plan.factors, &plan.needs, readers, budget)?;
+    let value = plan.value(&tally);
+    let tally = Some(tally);
+    Some(Candidate { row, value, tally })
+}
+
+/// Takes a row in, if it is one.
+fn offer(candidate: Candidate, best: &mut Best<Candidate>, rows: &Rows, plan: &Plan) {
+    let is_row = candidate
+        .tally
+        .as_ref()
+        .is_some_and(|tally| plan.is_row(tally));
+    if is_row || matches!(rows, Rows::One) {
+        best.offer(candidate, |a, b| rows.compare(a, b, plan));
+    }
+}
+
+/// The row of the cell `(other)`, in a factor where every number is a row.
+const OTHER_ROW: u32 = OTHER;
+
+impl Filling {
+    /// Goes on; whether all rows are filled in.
+    fn go_on(&mut self, work: &Work, budget: &mut Budget) -> Result<bool, Unanswerable> {
+        let plan = &work.plan;
+        if self.other_events.is_none() {
+            let mut readers = Readers::new(&work.pool, &plan.whole);
+            self.other_events = Some(readers.other_events());
+        }
+        let nothing = Segment::default();
+        while self.segment < plan.segments() {
+            let bucket = plan.buckets.as_ref().map(|buckets| &buckets[self.segment]);
+            let segment = match bucket {
+                None => Some(&plan.whole),
+                Some(bucket) => bucket.segment.as_ref(),
+            };
+            let mut readers = Readers::new(&work.pool, segment.unwrap_or(&nothing));
+            if segment.is_some() && !self.fill(plan, bucket.is_none(), &mut readers, budget) {
+                return Ok(false);
+            }
+            let start = bucket.map(|bucket| bucket.start);
+            let other_events = readers.other_events();
+            self.emit(plan, start, segment.is_some(), other_events);
+            plan.check_rows(self.done.len())?;
+            self.gathering.begin_segment();
+            self.tallies.clear();
+            (self.segment, self.at) = (self.segment + 1, 0);
+            if budget.is_spent() && self.segment < plan.segments() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gathers the tallies of a segment, that of `(other)` last; whether all are there.
+    fn fill(
+        &mut self,
+        plan: &Plan,
+        is_whole: bool,
+        readers: &mut Readers,
+        budget: &mut Budget,
+    ) -> bool {
+        let with_other = usize::from(plan.other_is_row());
+        self.tallies.resize(self.chosen.len() + with_other, None);
+        while self.at < self.tallies.len() {
+            let place = self.ascending.get(self.at).copied();
+            let known = place
+                .filter(|_| is_whole)
+                .and_then(|at| self.chosen[at].tally.take());
+            let slots = match place {
+                Some(at) => self.rows.slots(self.chosen[at].row, plan),
+                None => vec![OTHER_ROW],
+            };
+            let tally = match known {
+                Some(tally) => tally,
+                None => {
+                    let gathered =
+                        self.gathering
+                            .tally(&slots, &plan.factors, &plan.needs, readers, budget);
+                    let Some(tally) = gathered else {
+                        return false;
+                    };
+                    tally
+                }
+            };
+            self.tallies[place.unwrap_or(self.chosen.len())] = Some(tally);
+            self.at += 1;
+        }
+        true
+    }
+
+    /// Makes the rows of a segment.
+    fn emit(&mut self, plan: &Plan, bucket: Option<i64>, is_known: bool, other_events: u64) {
+        let keeps_all = bucket.is_some() && plan.gaps == Gaps::Filled;
+        let figures = |tally: Option<&Tally>| -> Vec<Option<Figure>> {
+            let metrics = plan.metrics.iter();
+            metrics
+                .map(|&metric| match plan.level {
+                    Level::Users if metric != Metric::Unique => None,
+                    _ => tally?.figure(metric, &plan.needs),
+                })
+                .collect()
+        };
+        for (at, candidate) in self.chosen.iter().enumerate() {
+            let tally = self.tallies.get(at).and_then(Option::as_ref);
+            let is_row = match tally {
+                Some(tally) => plan.is_row(tally) || bucket.is_none(),
+                None => false,
+            };
+            if is_row || keeps_all {
+                self.done.push(Row {
+                    bucket,
+                    values: self.rows.values(candidate.row, plan),
+                    figures: figures(tally.filter(|_| is_known)),
+                    at_least: other_events > 0,
+                });
+            }
+        }
+        let has_other = plan.other_is_row() && self.other_events.is_some_and(|events| events > 0);
+        let here = other_events > 0 || keeps_all;
+        if has_other && here {
+            let tally = self.tallies.get(self.chosen.len()).and_then(Option::as_ref);
+            self.done.push(Row {
+                bucket,
+                values: plan.by.iter().map(|_| Arc::from(OTHER_NAME)).collect(),
+                figures: figures(tally),
+                at_least: false,
+            });
+        }
+    }
+
+    fn into_answer(self, plan: &Plan) -> Answer {
+        Answer {
+            range: plan.range.clone(),
+            level: plan.level,
+            other_events: self.other_events.unwrap_or(0),
+            metrics: plan.metrics.clone(),
+            rows: self.done,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether the cell `(other)` is a row: only of a question about one column.
+    fn other_is_row(&self) -> bool {
+        self.factors.len() == 1 && self.factors[0].other_is_row
+    }
+}
+
+#[cfg(test)]
+mod tests;
