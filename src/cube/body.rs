@@ -360,6 +360,8 @@ const EXPIRED: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Cube {
     pub(crate) schema: Arc<Schema>,
+    /// Of tables of values.
+    pub(crate) seed: u64,
     pub(crate) newest: Option<Millis>,
     pub(crate) horizon: Option<Horizon>,
     pub(crate) numbers: Numbers,
@@ -427,6 +429,7 @@ impl Cube {
     pub fn new(schema: Schema, seed: u64) -> Cube {
         let tiers = schema.tiers.len();
         Cube {
+            seed,
             numbers: Numbers::new(&schema, seed),
             newest: None,
             horizon: None,

@@ -213,6 +213,11 @@ impl OpenColumn {
         self.len() == 0
     }
 
+    /// How many sums each cell has.
+    pub fn sums(&self) -> usize {
+        self.sums.len()
+    }
+
     /// Where the next candidates for [`OTHER`] begin: part of what decides the future.
     pub fn hand(&self) -> usize {
         self.hand

@@ -269,8 +269,13 @@ fn common(sets: &[Sketch], confidence: f64) -> Option<Figure> {
     let (lower, upper) = common.interval(confidence);
     let users = Estimate {
         value: common.value,
-        variance: common.variance,
-        method: common.method,
+        // Nought has no sign.
+        variance: common.variance + 0.0,
+        // That nobody is in all of them is known where somebody is missing in one.
+        method: match sets.iter().any(Sketch::is_empty) {
+            true => Method::Exact,
+            false => common.method,
+        },
     };
     Some(Figure::Common {
         users,
