@@ -37,7 +37,8 @@ pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
-    use crate::commands::{rebuild, sketch::*};
+    use crate::commands::{cube as cubes, rebuild, replay, sketch::*};
+    use crate::cube::Cube;
     use crate::server::allocator::ServerAllocator;
     use crate::server::command::CommandEntry;
     use crate::server::datatype::{DataType, TypeEntry};
@@ -62,6 +63,7 @@ mod face {
         name: c"hll",
         types: &[
             TypeEntry::of::<Sketch>(),
+            TypeEntry::of::<Cube>(),
             #[cfg(feature = "test-commands")]
             TypeEntry::of::<Strings>(),
         ],
@@ -83,6 +85,15 @@ mod face {
             CommandEntry::of::<retention::Retention>(),
             CommandEntry::of::<campaign::Campaign>(),
             CommandEntry::of::<accuracy::Accuracy>(),
+            CommandEntry::of::<cubes::create::Create>(),
+            CommandEntry::of::<cubes::add::Add>(),
+            CommandEntry::of::<cubes::madd::MAdd>(),
+            CommandEntry::of::<cubes::count::Count>(),
+            CommandEntry::of::<cubes::query::Query>(),
+            CommandEntry::of::<cubes::top::Top>(),
+            CommandEntry::of::<cubes::series::Series>(),
+            CommandEntry::of::<cubes::store::Store>(),
+            CommandEntry::of::<cubes::info::Info>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Panic>(),
             #[cfg(feature = "test-commands")]
@@ -102,6 +113,7 @@ mod face {
             &settings::HASH_SEED,
             &settings::RDB_COMPRESSION,
             &settings::MAX_MEMORY_PER_KEY,
+            &settings::CUBE_MAX_AHEAD,
             &answers::QUERY_TIMEOUT,
             #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
@@ -112,6 +124,8 @@ mod face {
             InfoField::text(c"version", VERSION),
             InfoField::number(c"sketch_keys", || Sketch::handle().values()),
             InfoField::number(c"sketch_bytes", || Sketch::handle().bytes()),
+            InfoField::number(c"cube_keys", || Cube::handle().values()),
+            InfoField::number(c"cube_bytes", || Cube::handle().bytes()),
             InfoField::number(c"long_answers_running", || workers::RUNNING.get()),
             InfoField::number(c"long_answers_waiting", || workers::WAITING.get()),
             InfoField::number(c"long_answers_done", || workers::DONE.get()),

@@ -43,7 +43,7 @@ fn schema(zone: &str, coarse: Option<u8>) -> Schema {
             precision: precision(5),
             values: 4,
         }],
-        measures: vec!["m".to_owned()],
+        measures: vec!["amount".to_owned()],
         precision: precision(7),
         new: Some(precision(8)),
         calendar: Calendar {

@@ -368,6 +368,11 @@ fn require(met: bool, error: impl FnOnce() -> SchemaError) -> Result<(), SchemaE
     if met { Ok(()) } else { Err(error()) }
 }
 
+/// Puts tiers into their order, whatever order they were declared in.
+pub fn sort_tiers(tiers: &mut [Tier]) {
+    tiers.sort_by_key(|tier| average_millis(tier.slice));
+}
+
 impl Schema {
     /// Whether a cube can be made for it. Everything that reads or makes a schema asks.
     pub fn check(&self) -> Result<(), SchemaError> {

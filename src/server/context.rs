@@ -105,6 +105,12 @@ impl Context {
         self.flags() & in_one_go == 0
     }
 
+    /// Unix milliseconds. One time for the whole of a command, a script or a transaction, where the server has one.
+    pub fn now(&self) -> i64 {
+        // SAFETY: the call takes nothing; servers have it from version 7.0 on.
+        unsafe { api!(RedisModule_CachedMicroseconds()) as i64 / 1_000 }
+    }
+
     /// The number of the database that keys are opened in.
     pub fn database(&self) -> i32 {
         // SAFETY: the context is live.
