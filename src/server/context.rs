@@ -107,8 +107,13 @@ impl Context {
 
     /// Unix milliseconds. One time for the whole of a command, a script or a transaction, where the server has one.
     pub fn now(&self) -> i64 {
-        // SAFETY: the call takes nothing; servers have it from version 7.0 on.
-        unsafe { api!(RedisModule_CachedMicroseconds()) as i64 / 1_000 }
+        // SAFETY: the calls take nothing, and the first is made only where the server has it (not Redis 7.0).
+        unsafe {
+            match raw::RedisModule_CachedMicroseconds {
+                Some(microseconds) => microseconds() as i64 / 1_000,
+                None => api!(RedisModule_Milliseconds()),
+            }
+        }
     }
 
     /// The number of the database that keys are opened in.
