@@ -616,8 +616,8 @@ impl Cube {
             return;
         };
         self.late += 1;
-        for (tier, settings) in schema.tiers.iter().enumerate() {
-            let range = schema.calendar.slice(settings.slice, at);
+        for (tier, declared) in schema.tiers.iter().enumerate() {
+            let range = schema.calendar.slice(declared.slice, at);
             if range.end > horizon.due[tier] {
                 // This one will be made of those that have it by then, and so will coarser ones.
                 continue;
@@ -704,8 +704,8 @@ impl Cube {
         }
         if let Some(old) = &self.horizon {
             let old_due = old.due.clone();
-            for tier in 1..schema.tiers.len() {
-                let span = old_due[tier]..horizon.due[tier];
+            for (tier, old_due) in old_due.into_iter().enumerate().skip(1) {
+                let span = old_due..horizon.due[tier];
                 if !span.is_empty() {
                     self.make_due(tier, span);
                 }
@@ -1156,7 +1156,7 @@ impl Cube {
     /// The tiers, from the finest to the coarsest.
     pub fn tier_infos(&self) -> Vec<TierInfo> {
         let tiers = self.tiers.iter().zip(&self.schema.tiers).enumerate();
-        let info = |(tier, (slices, settings)): (
+        let info = |(tier, (slices, declared)): (
             usize,
             (&BTreeMap<Millis, Slice>, &super::schema::Tier),
         )| {
@@ -1173,8 +1173,8 @@ impl Cube {
                 .map(|slice| SLICE_BYTES + slice.bytes_until(u64::MAX))
                 .sum();
             TierInfo {
-                slice: settings.slice,
-                retention: settings.retention,
+                slice: declared.slice,
+                retention: declared.retention,
                 slices: starts().count(),
                 bytes: due + open().map(|open| open.1.bytes).sum::<usize>(),
                 oldest: starts().min(),

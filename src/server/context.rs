@@ -110,7 +110,7 @@ impl Context {
         // SAFETY: the calls take nothing, and the first is made only where the server has it (not Redis 7.0).
         unsafe {
             match raw::RedisModule_CachedMicroseconds {
-                Some(microseconds) => microseconds() as i64 / 1_000,
+                Some(microseconds) => microseconds() / 1_000,
                 None => api!(RedisModule_Milliseconds()),
             }
         }

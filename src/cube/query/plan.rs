@@ -225,7 +225,7 @@ impl Plan {
                 measures: schema.measures.len(),
                 new: schema.new.map(|_| schema.measures.len()),
                 hash: schema.hash,
-                confidence: question.confidence.max(CONFIDENCES[0]).min(CONFIDENCES[1]),
+                confidence: question.confidence.clamp(CONFIDENCES[0], CONFIDENCES[1]),
                 solution: solution(&factors),
             },
             metrics,

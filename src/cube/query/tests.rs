@@ -454,7 +454,8 @@ impl Twin<'_> {
             let rows = rows.map(|(values, sum)| (values.clone(), self.alone(sum, precision)));
             return (rows.collect(), other);
         }
-        let mut sets: Vec<(Vec<(usize, Vec<u8>)>, Vec<Sketch>)> = vec![(vec![], vec![])];
+        type Chosen = Vec<(usize, Vec<u8>)>;
+        let mut sets: Vec<(Chosen, Vec<Sketch>)> = vec![(vec![], vec![])];
         for (naive, column) in naives.iter().zip(&self.columns) {
             let precision = self.precision(column);
             let by: Vec<usize> = self
