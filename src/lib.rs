@@ -4,7 +4,8 @@
 //! below it, from the ground; each knows only those under it:
 //!
 //! * [`sketch`]: the mathematics, usable as a plain library.
-//! * [`storage`]: sketches as bytes.
+//! * [`cube`]: dimensions and time, made of cells.
+//! * [`storage`]: sketches and cubes as bytes.
 //! * [`server`]: the only place that touches the module API. It knows no sketch.
 //! * [`types`]: what the server asks of each kind of value.
 //! * [`commands`]: a file each.

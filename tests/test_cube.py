@@ -1,7 +1,14 @@
 """Cubes: an event is written once and counted right, on every server, over both protocols, on replicas and in files."""
 
+import csv
+import datetime
+import gzip
+import os
+import zoneinfo
+
 import pytest
 
+from conftest import ROOT
 from helpers import digest, refused
 from resp import ReplyError
 from servers import wait_for
@@ -218,3 +225,63 @@ def test_primary_replicas_and_the_append_only_file_are_one(start, server_name):
              and primary.info(section="persistence")["aof_rewrite_scheduled"] in (0, "0"))
     c("DEBUG", "LOADAOF")
     assert digest(c, "shop") == before
+
+
+# ---- real data ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def invoices():
+    path = os.path.join(os.environ.get("HLL_DATA", os.path.join(ROOT, "..", "shared", "data")), "online_retail.csv.gz")
+    if not os.path.exists(path):
+        pytest.skip(f"no {path}: the shop's invoices are not there")
+    with gzip.open(path, "rt", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+@pytest.mark.thorough
+def test_a_shops_months_countries_and_products_are_exact(start, server_name, invoices):
+    """Local time of London, across both changes of the clock. Of about 20 intervals at 95 % more than 3 fail in 1.6 % of
+    samples of users; these users are fixed."""
+    london = zoneinfo.ZoneInfo("Europe/London")
+    c = start(server_name).c
+    c.protocol = getattr(c, "protocol", 2)
+    c("HLL.CUBE.CREATE", "shop", "TIER", "1d", "400d", "TIER", "1mo", "36mo", "DIMENSION", "country", "VALUES", "64", "DIMENSION", "product",
+      "VALUES", "5000", "PRECISION", "10", "MEASURE", "amount", "TIMEZONE", "Europe/London")
+    months, countries, products = {}, {}, {}
+    words, sent = [], 0
+    for row in invoices:
+        if not row["customer_id"]:
+            continue
+        when = datetime.datetime.fromisoformat(row["date"]).replace(tzinfo=london)
+        amount = int(row["quantity"]) * float(row["unit_price"])
+        words += [int(when.timestamp() * 1000), row["customer_id"], row["country"], row["stock_code"], repr(amount)]
+        month = months.setdefault(row["date"][:7], [0, 0.0, set()])
+        month[0] += 1
+        month[1] += amount
+        month[2].add(row["customer_id"])
+        countries[row["country"]] = countries.get(row["country"], 0) + 1
+        products[row["stock_code"]] = products.get(row["stock_code"], 0) + 1
+        if len(words) == 5 * 3000:
+            sent += send(c, words)
+            words = []
+    sent += send(c, words)
+    assert sent == 541_909 - 135_080
+    answer = mapping(c, c("HLL.CUBE.QUERY", "shop", "BUCKET", "1mo"))
+    held = 0
+    for row, (name, (events, amount, users)) in zip(answer["rows"], sorted(months.items()), strict=True):
+        local = datetime.datetime.fromtimestamp(row["bucket"] / 1000, london)
+        assert local.strftime("%Y-%m-%d %H:%M") == f"{name}-01 00:00"
+        assert row["events"] == events and abs(row["amount"] - amount) < 1e-3
+        held += row["unique_lower"] <= len(users) <= row["unique_upper"]
+    assert held >= len(months) - 3
+    by_country = mapping(c, c("HLL.CUBE.QUERY", "shop", "BY", "country", "METRICS", 1, "events"))["rows"]
+    assert {row["country"]: row["events"] for row in by_country} == countries
+    top = mapping(c, c("HLL.CUBE.TOP", "shop", "product", 10, "ORDER", "events"))["rows"]
+    best = sorted(products.items(), key=lambda item: (-item[1], item[0].encode()))[:10]
+    assert [(str(row["product"]), row["events"]) for row in top] == [(str(number(name.encode())), count) for name, count in best]
+
+
+def send(c, words):
+    reply = c("HLL.CUBE.MADD", "shop", "FIELDS", 3, "country", "product", "amount", "ROWS", *words)
+    return mapping(c, reply)["counted"]
