@@ -287,6 +287,11 @@ proptest! {
                 newest = newest.max(at);
                 all.push(event);
             }
+            if i % 97 == 13 {
+                let bytes = saved(&cube, Compression::Lz4);
+                let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                prop_assert_eq!(stored::digest(&loaded), stored::digest(&cube));
+            }
             if i == save_at {
                 let bytes = saved(&cube, Compression::Zstd);
                 let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -438,4 +443,31 @@ fn a_damaged_stream_is_refused_or_a_cube_that_works() {
         assert!(cube.memory_bytes() < 1 << 26);
     }
     println!("{accepted} of {tries} accepted");
+}
+
+/// What forty days of silence make due is done by some hundred writes, and nothing is lost on the way.
+#[test]
+fn work_that_is_due_is_done_by_a_bounded_number_of_writes() {
+    let mut cube = busy(5, 3_000);
+    let total = |cube: &Cube| figure(&answer(cube, &question(None)).rows[0], 1);
+    let before = total(&cube);
+    let at = cube.newest().unwrap() + 40 * 24 * HOUR;
+    let event = |i: u32| Happened {
+        at: at + Millis::from(i),
+        user: i,
+        a: Some(1),
+        b: None,
+        measure: 0.0,
+    };
+    assert!(add(&mut cube, &event(0)));
+    let mut writes = 1;
+    while cube.waiting() > 0 {
+        assert!(add(&mut cube, &event(writes)));
+        writes += 1;
+        assert!(writes < 2_000, "{} jobs still wait", cube.waiting());
+    }
+    assert_eq!(total(&cube), before + f64::from(writes));
+    // Hours and days are past their retention, and gone with their bytes.
+    let tiers = cube.tier_infos();
+    assert!(tiers[0].slices <= 2, "{tiers:?}");
 }

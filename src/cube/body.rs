@@ -828,6 +828,9 @@ impl Cube {
             Task::Expire(which) => {
                 let which = *which;
                 self.late_slices.remove(&which);
+                // There is nothing left to fold.
+                let is_other = |job: &Job| !matches!(job.task, Task::Rewrite(own) if own == which);
+                self.jobs.retain(is_other);
                 if let Some(slice) = self.tiers[which.0].remove(&which.1) {
                     self.slice_bytes -= SLICE_BYTES;
                     let inputs = |column| self.inputs_until(&slice, column, u64::MAX);
