@@ -84,6 +84,18 @@ def test_counters_are_exact_and_users_within_their_intervals(client):
     assert len(series) == 24 and [row["bucket"] for row in series] == [START + DAY + i * HOUR for i in range(24)]
 
 
+def test_info_adds_up(client):
+    made = fill(client)
+    info = mapping(client, client("HLL.CUBE.INFO", "shop"))
+    columns = {column["name"]: column for column in (mapping(client, column) for column in info["columns"])}
+    assert list(columns) == ["", "device", "page", "device,page"]
+    assert columns["page"]["other_events"] == mapping(client, client("HLL.CUBE.QUERY", "shop", "BY", "page"))["other_events"] > 0
+    assert columns[""]["other_events"] == columns["device"]["other_events"] == 0
+    assert sum(column["bytes"] for column in columns.values()) < info["memory_bytes"]
+    assert info["late"] == sum(1 for i in range(len(made)) if i % 11 == 5 and i > 300) and info["too_late"] == info["duplicates"] == 0
+    assert abs(info["memory_bytes"] - client("MEMORY", "USAGE", "shop")) < 256
+
+
 def test_the_users_become_a_sketch(client):
     made = fill(client, 600)
     assert client("HLL.CUBE.STORE", "all", "shop") == "OK"

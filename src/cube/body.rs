@@ -1200,13 +1200,51 @@ impl Cube {
         });
         let total = std::iter::once((String::new(), 1));
         let all = total.chain(dimensions).chain(groups).enumerate();
+        let cover = self.kept().map(|kept| self.cover(kept));
+        let pieces = cover.map_or(Vec::new(), |cover| cover.pieces);
         let info = |(column, (name, values))| ColumnInfo {
             name,
             values,
             cap: self.schema.values_of(column),
             precision: self.schema.precision_of(column),
+            other_events: pieces
+                .iter()
+                .map(|piece| self.other_events(piece, column))
+                .sum(),
+            bytes: self.column_bytes(column),
         };
         all.map(info).collect()
+    }
+
+    /// Events in the cell of other values.
+    fn other_events(&self, piece: &Piece, column: usize) -> u64 {
+        let mut reading = self.read(piece, column);
+        reading.settle();
+        let parts = reading.parts.iter().filter_map(|part| match part {
+            Input::Sealed(column) => column.get(OTHER),
+            Input::Open(column) => column.get(OTHER),
+        });
+        parts.map(|cell| cell.events).sum()
+    }
+
+    /// Bytes of a column in all slices.
+    fn column_bytes(&self, column: usize) -> usize {
+        let of_open = |open: &Open| open.columns[column].heap_bytes();
+        let of_slice = |slice: &Slice| {
+            let own = match &slice.body {
+                Body::Absent | Body::Due { .. } => 0,
+                Body::Closed(open) => of_open(open),
+                Body::Sealed(sealed) => sealed.columns[column].memory_bytes(),
+            };
+            own + slice
+                .late
+                .iter()
+                .map(|part| of_open(&part.open))
+                .sum::<usize>()
+        };
+        let slices = self.tiers.iter().flat_map(BTreeMap::values);
+        let open = self.open.iter().map(|open| of_open(&open.1));
+        slices.map(of_slice).sum::<usize>() + open.sum::<usize>()
     }
 
     /// Work that is queued.
@@ -1274,6 +1312,10 @@ pub struct ColumnInfo {
     pub cap: Option<u32>,
     /// Of its cells.
     pub precision: crate::sketch::Precision,
+    /// Events of all that is kept that share the cell of other values.
+    pub other_events: u64,
+    /// Bytes of its cells in all slices.
+    pub bytes: usize,
 }
 
 /// What a slice takes in its tier beside what it consists of: the entry, and the part of a tree's node that is empty.

@@ -93,5 +93,7 @@ fn column(info: ColumnInfo) -> Reply {
     reply.field("values", info.values);
     reply.field("cap", optional(info.cap.map(i64::from)));
     reply.field("precision", info.precision.bits() as usize);
+    reply.field("other_events", integer(info.other_events));
+    reply.field("bytes", info.bytes);
     reply.into()
 }
