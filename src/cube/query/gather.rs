@@ -261,7 +261,8 @@ fn common(sets: &[Sketch], confidence: f64) -> Option<Figure> {
     let (lower, upper) = common.interval(confidence);
     let users = Estimate {
         value: common.value,
-        variance: common.variance,
+        // Nought has no sign.
+        variance: common.variance + 0.0,
         method: common.method,
     };
     Some(Figure::Common {

@@ -78,7 +78,7 @@ pub struct Factor {
     pub selection: Selection,
     /// What stands behind them.
     pub all: Combinations,
-    /// Places among the column's dimensions of those that were asked by.
+    /// Places among the column's dimensions of those that were asked by, in the order of the question.
     pub by: Vec<usize>,
     /// Whether the same slot occurs in several rows of a segment.
     pub repeats: bool,
@@ -194,15 +194,15 @@ impl Plan {
         for factor in &mut factors {
             factor.repeats = factor.by.is_empty() || by_factors == 2;
         }
+        let mut places = vec![0; factors.len()];
         let by = question.by.iter().filter_map(|dimension| {
             let factor = columns.iter().position(|column| column.contains(dimension))?;
-            let place_in_column = columns[factor].iter().position(|own| own == dimension)?;
-            let place = factors[factor].by.iter().position(|&own| own == place_in_column)?;
-            let names = slices.names(*dimension);
+            let place = places[factor];
+            places[factor] += 1;
             Some(By {
                 factor,
                 place,
-                names,
+                names: slices.names(*dimension),
             })
         });
         let by = by.collect();
