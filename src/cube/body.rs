@@ -1,13 +1,41 @@
-//! Being written: the cube itself. These are its doors.
+//! The cube itself: where an event goes, and what is to be done when time goes on.
+//!
+//! # Where things are
+//!
+//! ```text
+//!   finest tier   [ ][ ][ ][ ][ ][ ][ ][ ][ ]< >< >      two slices are open and take what is written
+//!   the next one  [         ][         ]                 made of those above, when all of them are closed
+//!   ...
+//! ```
+//!
+//! Every event is written into one open slice, a cell for each column. A slice that is closed is *sealed*: its cells
+//! are put in order and lie close together from then on. Coarser slices are made of sealed finer ones. An event that
+//! comes after its slice was closed goes to a *late part* of that slice and of each coarser one that is due already;
+//! those that are not due yet get it with the rest. A late part that has grown joins its slice.
+//!
+//! # Who does the work
+//!
+//! What a write makes due is visible from that write on. To carry it out takes longer, so it is queued as a [`Job`],
+//! and every write afterwards does a little of the first job in the queue. A question that needs a slice whose job is
+//! still waiting does that job for itself. How much a write does depends on cells and bytes only, so two cubes that
+//! have seen the same writes are in the same state to the last bit, whatever they run on.
+//!
+//! A job's inputs are fixed when it is queued: sealed slices do not change, jobs are done in their order, and late
+//! parts bear the number of the *epoch* in which they began. A job takes those of its own epoch and earlier ones, and
+//! an event that comes late to a slice which a waiting job is going to read begins a new part.
 
 use super::calendar::Millis;
-use super::schema::Schema;
-
-/// A cube.
-#[derive(Clone)]
-pub struct Cube {
-    schema: Schema,
-}
+use super::cover::{self, Cover, Kept, Piece};
+use super::horizon::Horizon;
+use super::merge::{Budget, Input, Merge, Sealed, Shape};
+use super::numbers::Numbers;
+use super::open::{Entered, Hit, OpenColumn};
+use super::recent::Recent;
+use super::schema::{MAX_MEASURES, OTHER, Schema, TOTAL};
+use super::seen::Seen;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
@@ -40,23 +68,387 @@ pub enum Verdict {
     TooLate(TooLate),
 }
 
+/// Columns that take events, for a slice or for what comes late to one.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// One for each column of the cube.
+    pub columns: Vec<OpenColumn>,
+    /// Events in them.
+    pub events: u64,
+    /// The largest weight of a new user.
+    pub weight: f64,
+    /// Bytes that the columns occupy.
+    bytes: usize,
+}
+
+impl Open {
+    fn new(schema: &Schema) -> Open {
+        let columns = vec![OpenColumn::new(schema.sums()); schema.columns()];
+        Open {
+            bytes: Self::measured(&columns),
+            columns,
+            events: 0,
+            weight: 0.0,
+        }
+    }
+
+    /// From columns that were read back.
+    pub fn restore(columns: Vec<OpenColumn>, events: u64, weight: f64) -> Open {
+        Open {
+            bytes: Self::measured(&columns),
+            columns,
+            events,
+            weight,
+        }
+    }
+
+    fn measured(columns: &Vec<OpenColumn>) -> usize {
+        let heap: usize = columns.iter().map(OpenColumn::heap_bytes).sum();
+        size_of::<Open>() + columns.capacity() * size_of::<OpenColumn>() + heap
+    }
+
+    fn inputs(&self, column: usize) -> Vec<Input> {
+        vec![Input::Open(self.columns[column].clone())]
+    }
+}
+
+/// An event after its names were looked up.
+struct Resolved<'a> {
+    /// The number in each column; [`OTHER`] where it has no cell.
+    numbers: &'a [u32],
+    hit: Hit<'a>,
+    weight: f64,
+}
+
+/// What came late to a slice.
+#[derive(Clone, Debug)]
+pub struct LatePart {
+    /// When it began.
+    pub epoch: u64,
+    /// The events.
+    pub open: Open,
+}
+
+/// Immutable columns of a slice.
+#[derive(Clone, Debug)]
+pub struct SealedSlice {
+    /// One for each column of the cube.
+    pub columns: Vec<Sealed>,
+    /// Events in them.
+    pub events: u64,
+    /// The largest weight of a new user.
+    pub weight: f64,
+    /// Bytes that it occupies.
+    bytes: usize,
+}
+
+impl SealedSlice {
+    /// Of these columns.
+    pub fn new(columns: Vec<Sealed>, events: u64, weight: f64) -> SealedSlice {
+        let cells = columns.iter().map(Sealed::memory_bytes).sum::<usize>();
+        SealedSlice {
+            bytes: size_of::<SealedSlice>() + cells,
+            columns,
+            events,
+            weight,
+        }
+    }
+
+    fn inputs(&self, column: usize) -> Vec<Input> {
+        self.columns[column].inputs().collect()
+    }
+}
+
+/// What a slice that is due consists of, beside what came late.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Nothing: all its events came late.
+    Absent,
+    /// The columns that were written, to be sealed.
+    Closed(Arc<Open>),
+    /// To be made of finer slices.
+    Due {
+        /// Of the job that does it.
+        epoch: u64,
+    },
+    /// Immutable columns.
+    Sealed(Arc<SealedSlice>),
+}
+
+/// A slice that is due.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The instant after it.
+    pub end: Millis,
+    /// See [`Body`].
+    pub body: Body,
+    /// In order of arrival.
+    pub late: Vec<LatePart>,
+    /// Whether a job waits that folds the late parts in.
+    pub rewriting: bool,
+}
+
+impl Slice {
+    fn new(end: Millis, body: Body) -> Slice {
+        Slice {
+            end,
+            body,
+            late: Vec::new(),
+            rewriting: false,
+        }
+    }
+
+    /// Events in the late parts.
+    fn late_events(&self) -> u64 {
+        self.late.iter().map(|part| part.open.events).sum()
+    }
+
+    fn own_events(&self) -> u64 {
+        match &self.body {
+            Body::Absent | Body::Due { .. } => 0,
+            Body::Closed(open) => open.events,
+            Body::Sealed(sealed) => sealed.events,
+        }
+    }
+
+    /// Bytes of what it consists of but for late parts after an epoch.
+    fn bytes_until(&self, epoch: u64) -> usize {
+        let own = match &self.body {
+            Body::Absent | Body::Due { .. } => 0,
+            Body::Closed(open) => open.bytes,
+            Body::Sealed(sealed) => sealed.bytes,
+        };
+        let late = self.late.iter().filter(|part| part.epoch <= epoch);
+        own + late.map(|part| part.open.bytes).sum::<usize>()
+    }
+
+    /// The largest weight of a new user in what is not to be made yet.
+    fn weight(&self) -> f64 {
+        let own = match &self.body {
+            Body::Absent | Body::Due { .. } => 0.0,
+            Body::Closed(open) => open.weight,
+            Body::Sealed(sealed) => sealed.weight,
+        };
+        self.late
+            .iter()
+            .map(|part| part.open.weight)
+            .fold(own, f64::max)
+    }
+}
+
+/// Which slice: the tier and the beginning.
+pub type Which = (usize, Millis);
+
+/// Work that is due.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// A closed slice of the finest tier is sealed.
+    Seal(Millis),
+    /// A slice is made of finer ones.
+    Compact(Which),
+    /// What came late joins its slice, or the slice is folded to the precision of its tier.
+    Rewrite(Which),
+    /// A slice is past its retention.
+    Expire(Which),
+    /// Columns that are no longer part of the cube: their numbers are given back.
+    Release(Vec<Vec<Input>>),
+}
+
+/// A task and how far it got.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is to be done.
+    pub task: Task,
+    /// Late parts of later epochs are not part of it.
+    pub epoch: u64,
+    /// The column that is being worked on; those before are done.
+    pub column: usize,
+    /// How far that column was worked on: so many numbers of a merge, or the input and the next number of a release.
+    pub steps: u64,
+    /// Bytes that a release sets free, or that a merge has made so far.
+    bytes: usize,
+    /// Columns that are done.
+    done: Vec<Sealed>,
+    /// The column that is being worked on, once it was begun.
+    merge: Option<Box<Merge>>,
+}
+
+impl Job {
+    /// Not begun.
+    pub fn new(task: Task, epoch: u64) -> Job {
+        Job {
+            task,
+            epoch,
+            column: 0,
+            steps: 0,
+            bytes: 0,
+            done: Vec::new(),
+            merge: None,
+        }
+    }
+
+    /// Of columns that took so many bytes.
+    pub fn release(columns: Vec<Vec<Input>>, bytes: usize) -> Job {
+        Job {
+            bytes,
+            ..Job::new(Task::Release(columns), 0)
+        }
+    }
+
+    /// Bytes of the columns that it releases.
+    pub(crate) fn released_bytes(&self) -> usize {
+        match self.task {
+            Task::Release(_) => self.bytes,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of what it has made and not handed over yet.
+    fn made_bytes(&self) -> usize {
+        match self.task {
+            Task::Release(_) => 0,
+            _ => self.bytes + self.merge.as_deref().map_or(0, Merge::made_bytes),
+        }
+    }
+
+    /// Whether it reads late parts of this epoch of a slice.
+    fn reads(&self, schema: &Schema, which: Which, end: Millis, epoch: u64) -> bool {
+        let reads = match self.task {
+            Task::Seal(_) | Task::Release(_) | Task::Expire(_) => false,
+            Task::Rewrite(own) => own == which,
+            Task::Compact((tier, start)) => {
+                schema.source(tier) == Some(which.0)
+                    && start <= which.1
+                    && schema.calendar.slice(schema.tiers[tier].slice, start).end >= end
+            }
+        };
+        reads && epoch <= self.epoch
+    }
+}
+
+/// How much of the upkeep a row of a write does, as multiples of the cells that it writes in each tier.
+const SHARE: usize = 2;
+
+/// A late row is written into every tier at once, and what it makes necessary is more.
+const LATE_SHARE: usize = 8;
+
+/// Bytes that go with the share of a row.
+const SHARE_BYTES: usize = 16 << 10;
+
+/// Cells for which it is worth to go on with a job; what rows owe is saved up until then.
+const BATCH: usize = 256;
+
+/// Closed slices that may wait to be sealed. Beyond that rows do more.
+const WAITING: usize = 2;
+
+/// How much more.
+const HURRY: usize = 8;
+
+/// Events after which what came late joins its slice: a part of the slice's own, and not fewer than these. A smaller
+/// part would cost more work for each late event, a larger one more memory and time of reading.
+const LATE_PART: u64 = 4;
+const LEAST_LATE: u64 = 512;
+
+/// Slices with late parts, whatever their size, that are folded in each time a slice closes.
+const TIDIED: usize = 2;
+
+/// Slices past their retention, in each tier, that are given up each time a slice closes. Others follow when nothing
+/// else is to be done.
+const EXPIRED: usize = 2;
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub struct Cube {
+    pub(crate) schema: Arc<Schema>,
+    /// Of tables of values.
+    pub(crate) seed: u64,
+    pub(crate) newest: Option<Millis>,
+    pub(crate) horizon: Option<Horizon>,
+    pub(crate) numbers: Numbers,
+    /// At most two, ascending: those of the horizon's that have events.
+    pub(crate) open: Vec<(Range<Millis>, Arc<Open>)>,
+    pub(crate) tiers: Vec<BTreeMap<Millis, Slice>>,
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) epoch: u64,
+    /// Cells that rows owe to the upkeep.
+    pub(crate) owed: u64,
+    /// For each tier: slices before this instant are given up, or are about to be.
+    pub(crate) expired: Vec<Millis>,
+    pub(crate) recent: Recent,
+    pub(crate) seen: Option<Seen>,
+    /// Events that came late and were counted.
+    pub(crate) late: u64,
+    /// Slices with late parts.
+    late_slices: BTreeSet<Which>,
+    /// Bytes of sealed and closed slices, late parts, and what is being released.
+    pub(crate) slice_bytes: usize,
+    /// Events refused or dropped because they came too late, and repetitions: of this process, not of the cube.
+    pub too_late: u64,
+    /// See `too_late`.
+    pub duplicates: u64,
+    scratch: Vec<u32>,
+}
+
 /// Judges one time after another, as if each event before had been counted, without changing anything.
 pub struct Watch<'c> {
-    cube: &'c Cube,
+    schema: &'c Schema,
+    horizon: Option<Horizon>,
 }
 
 impl Watch<'_> {
     /// What would become of an event of this time.
-    pub fn judge(&mut self, _at: Millis) -> Verdict {
-        let _ = self.cube;
-        todo!()
+    pub fn judge(&mut self, at: Millis) -> Verdict {
+        let horizon = match &mut self.horizon {
+            Some(horizon) if at < horizon.newest.end => horizon,
+            horizon => {
+                *horizon = Some(Horizon::at(self.schema, at));
+                return Verdict::InTime;
+            }
+        };
+        if at >= horizon.closed() {
+            return Verdict::InTime;
+        }
+        let kept = (0..self.schema.tiers.len()).any(|tier| {
+            let slice = self
+                .schema
+                .calendar
+                .slice(self.schema.tiers[tier].slice, at);
+            slice.end > horizon.gone[tier]
+        });
+        match kept {
+            true => Verdict::Late,
+            false => Verdict::TooLate(TooLate {
+                oldest: horizon.oldest(),
+            }),
+        }
     }
 }
 
 impl Cube {
-    /// An empty one. The schema must be whole: [`Schema::check`](super::schema::Schema).
-    pub fn new(schema: Schema) -> Cube {
-        Cube { schema }
+    /// An empty one. The schema must be whole (`Schema::check`). The seed is that of tables of values.
+    pub fn new(schema: Schema, seed: u64) -> Cube {
+        let tiers = schema.tiers.len();
+        Cube {
+            seed,
+            numbers: Numbers::new(&schema, seed),
+            newest: None,
+            horizon: None,
+            open: Vec::new(),
+            tiers: vec![BTreeMap::new(); tiers],
+            jobs: VecDeque::new(),
+            epoch: 0,
+            owed: 0,
+            expired: vec![Millis::MIN; tiers],
+            recent: Recent::default(),
+            seen: schema.new.map(Seen::new),
+            late: 0,
+            late_slices: BTreeSet::new(),
+            slice_bytes: 0,
+            too_late: 0,
+            duplicates: 0,
+            scratch: Vec::new(),
+            schema: Arc::new(schema),
+        }
     }
 
     /// What it is made for.
@@ -66,36 +458,796 @@ impl Cube {
 
     /// See [`Watch`].
     pub fn watch(&self) -> Watch<'_> {
-        Watch { cube: self }
-    }
-
-    /// Counts an event, and does its share of upkeep.
-    pub fn add(&mut self, _event: &Event) -> Result<(), TooLate> {
-        todo!()
+        Watch {
+            schema: &self.schema,
+            horizon: self.horizon.clone(),
+        }
     }
 
     /// Whether this producer has had something of this id counted not long ago.
-    pub fn is_repeated(&self, _producer: &[u8], _id: &[u8]) -> bool {
-        todo!()
+    pub fn is_repeated(&self, producer: &[u8], id: &[u8]) -> bool {
+        self.recent.contains(producer, id)
     }
 
     /// Remembers that it has.
-    pub fn remember(&mut self, _producer: &[u8], _id: &[u8]) {
-        todo!()
+    pub fn remember(&mut self, producer: &[u8], id: &[u8]) {
+        self.recent.remember(producer, id);
     }
 
     /// The time of the newest event.
     pub fn newest(&self) -> Option<Millis> {
-        todo!()
+        self.newest
     }
 
-    /// How far ahead of the clock an event may be at most: one slice of the finest tier.
-    pub fn finest_slice_at(&self, _at: Millis) -> std::ops::Range<Millis> {
-        todo!()
+    /// Events that came late and were counted.
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
-    /// Bytes that it occupies. O(1).
+    /// The slice of the finest tier that an instant lies in: an event may be no further ahead of the clock than one.
+    pub fn finest_slice_at(&self, at: Millis) -> Range<Millis> {
+        self.schema.calendar.slice(self.schema.tiers[0].slice, at)
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Writing
+
+    /// Counts an event, and does its share of upkeep.
+    pub fn add(&mut self, event: &Event) -> Result<(), TooLate> {
+        let place = self.place(event.at)?;
+        if self.newest.is_none_or(|newest| event.at > newest) {
+            self.newest = Some(event.at);
+        }
+        let mut numbers = std::mem::take(&mut self.scratch);
+        self.resolve(event, &mut numbers);
+        let hash = self.schema.hash;
+        let hash = hash.counts(event.element).then(|| hash.hash(event.element));
+        let weight = match (&mut self.seen, hash) {
+            (Some(seen), Some(hash)) => seen.add(hash),
+            _ => 0.0,
+        };
+        let mut sums = [(0, 0.0); MAX_MEASURES + 1];
+        let mut len = event.measures.len();
+        sums[..len].copy_from_slice(event.measures);
+        if weight > 0.0 {
+            sums[len] = (self.schema.measures.len(), weight);
+            len += 1;
+        }
+        let resolved = Resolved {
+            numbers: &numbers,
+            hit: Hit {
+                hash,
+                sums: &sums[..len],
+            },
+            weight,
+        };
+        let share = match place {
+            Some(open) => {
+                self.count_in_time(open, &resolved);
+                SHARE
+            }
+            None => {
+                self.count_late(event.at, &resolved);
+                LATE_SHARE
+            }
+        };
+        self.scratch = numbers;
+        self.keep_up(share);
+        Ok(())
+    }
+
+    /// The number of the event in each column.
+    fn resolve(&mut self, event: &Event, numbers: &mut Vec<u32>) {
+        let (dimensions, groups) = (self.schema.dimensions.len(), self.schema.groups.len());
+        numbers.clear();
+        numbers.resize(1 + dimensions, OTHER);
+        numbers[0] = TOTAL;
+        for &(dimension, value) in event.values {
+            numbers[1 + dimension] = self.numbers.of_value(dimension, value);
+        }
+        for group in 0..groups {
+            let number = self
+                .numbers
+                .of_combination(group, &numbers[1..1 + dimensions]);
+            numbers.push(number);
+        }
+    }
+
+    /// Where among the open slices an event of this time goes; `None` if it is late. Time may go on by it.
+    fn place(&mut self, at: Millis) -> Result<Option<usize>, TooLate> {
+        if let Some(last) = self.open.last()
+            && last.0.contains(&at)
+        {
+            return Ok(Some(self.open.len() - 1));
+        }
+        let horizon = match &self.horizon {
+            Some(horizon) if at < horizon.newest.end => horizon,
+            _ => self.go_on_to(at),
+        };
+        if at < horizon.closed() {
+            return match self.watch().judge(at) {
+                Verdict::TooLate(too_late) => Err(too_late),
+                _ => Ok(None),
+            };
+        }
+        let slice = match horizon.newest.contains(&at) {
+            true => horizon.newest.clone(),
+            false => horizon.previous.clone(),
+        };
+        let place = self.open.partition_point(|open| open.0.start < slice.start);
+        if self.open.get(place).is_none_or(|open| open.0 != slice) {
+            let open = Open::new(&self.schema);
+            self.slice_bytes += open.bytes;
+            self.open.insert(place, (slice, Arc::new(open)));
+        }
+        Ok(Some(place))
+    }
+
+    fn count_in_time(&mut self, place: usize, event: &Resolved) {
+        let open = Arc::make_mut(&mut self.open[place].1);
+        let before = open.bytes;
+        let schema = &self.schema;
+        open.events += 1;
+        open.weight = open.weight.max(event.weight);
+        for (column, &number) in event.numbers.iter().enumerate() {
+            if number == OTHER {
+                continue;
+            }
+            let limit = schema.values_of(column);
+            let precision = schema.precision_of(column);
+            let (entered, more) = open.columns[column].count(number, limit, precision, event.hit);
+            open.bytes = open.bytes.wrapping_add_signed(more);
+            match entered {
+                Entered::Present => {}
+                Entered::Added => self.numbers.acquire(column, number),
+                Entered::InPlaceOf(other) => {
+                    self.numbers.acquire(column, number);
+                    self.numbers.release(column, other);
+                }
+            }
+        }
+        self.slice_bytes = self.slice_bytes + open.bytes - before;
+    }
+
+    /// Counts an event in a late part of every slice that is due and kept.
+    fn count_late(&mut self, at: Millis, event: &Resolved) {
+        let schema = self.schema.clone();
+        let Some(horizon) = self.horizon.clone() else {
+            return;
+        };
+        self.late += 1;
+        for (tier, settings) in schema.tiers.iter().enumerate() {
+            let range = schema.calendar.slice(settings.slice, at);
+            if range.end > horizon.due[tier] {
+                // This one will be made of those that have it by then, and so will coarser ones.
+                continue;
+            }
+            if range.end > horizon.gone[tier] {
+                self.count_late_in((tier, range.start), range.end, event);
+            }
+        }
+        for (column, &number) in event.numbers.iter().enumerate() {
+            self.numbers.discard(column, number);
+        }
+    }
+
+    fn count_late_in(&mut self, which: Which, end: Millis, event: &Resolved) {
+        let (tier, start) = which;
+        let slice = self.tiers[tier].entry(start).or_insert_with(|| {
+            self.slice_bytes += SLICE_BYTES;
+            Slice::new(end, Body::Absent)
+        });
+        self.late_slices.insert(which);
+        let is_fixed = |part: &LatePart| {
+            let mut jobs = self.jobs.iter();
+            jobs.any(|job| job.reads(&self.schema, which, end, part.epoch))
+        };
+        if slice.late.last().is_none_or(is_fixed) {
+            let open = Open::new(&self.schema);
+            self.slice_bytes += open.bytes;
+            slice.late.push(LatePart {
+                epoch: self.epoch,
+                open,
+            });
+        }
+        let Some(LatePart { open, .. }) = slice.late.last_mut() else {
+            return;
+        };
+        let before = open.bytes;
+        open.events += 1;
+        open.weight = open.weight.max(event.weight);
+        for (column, &number) in event.numbers.iter().enumerate() {
+            if number == OTHER {
+                continue;
+            }
+            let limit = self.schema.values_of(column);
+            let cells = &mut open.columns[column];
+            let full = limit.is_some_and(|limit| cells.len() > limit as usize);
+            let number = if full && !cells.contains(number) {
+                OTHER
+            } else {
+                number
+            };
+            let precision = self.schema.precision_of(column);
+            let (entered, more) = cells.count(number, None, precision, event.hit);
+            open.bytes = open.bytes.wrapping_add_signed(more);
+            if entered == Entered::Added {
+                self.numbers.acquire(column, number);
+            }
+        }
+        self.slice_bytes = self.slice_bytes + open.bytes - before;
+        let enough = LEAST_LATE.max(slice.own_events() / LATE_PART);
+        if !slice.rewriting && slice.late_events() >= enough {
+            slice.rewriting = true;
+            self.jobs
+                .push_back(Job::new(Task::Rewrite(which), self.epoch));
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Time goes on
+
+    /// The newest event enters another slice: what that closes, makes due and makes obsolete.
+    #[inline(never)]
+    fn go_on_to(&mut self, at: Millis) -> &Horizon {
+        let schema = self.schema.clone();
+        let horizon = Horizon::at(&schema, at);
+        let before = self.jobs.len();
+        while let Some((range, _)) = self.open.first()
+            && range.start < horizon.closed()
+        {
+            let (range, open) = self.open.remove(0);
+            self.slice_bytes += SLICE_BYTES;
+            self.tiers[0].insert(range.start, Slice::new(range.end, Body::Closed(open)));
+            self.jobs
+                .push_back(Job::new(Task::Seal(range.start), self.epoch));
+        }
+        if let Some(old) = &self.horizon {
+            let old_due = old.due.clone();
+            for tier in 1..schema.tiers.len() {
+                let span = old_due[tier]..horizon.due[tier];
+                if !span.is_empty() {
+                    self.make_due(tier, span);
+                }
+            }
+        }
+        self.tidy();
+        if self.jobs.len() > before {
+            self.epoch += 1;
+        }
+        let horizon = self.horizon.insert(horizon);
+        // What is past its retention goes after all jobs that still need it.
+        for tier in 0..schema.tiers.len() {
+            let from = self.expired[tier];
+            let slices = self.tiers[tier].range(from..);
+            let gone = slices.take_while(|(_, slice)| slice.end <= horizon.gone[tier]);
+            for (&start, slice) in gone.take(EXPIRED) {
+                self.expired[tier] = slice.end;
+                self.jobs
+                    .push_back(Job::new(Task::Expire((tier, start)), self.epoch));
+            }
+        }
+        horizon
+    }
+
+    /// Slices of a tier that begin in this span are due where there are finer ones to make them of.
+    fn make_due(&mut self, tier: usize, span: Range<Millis>) {
+        let Some(source) = self.schema.source(tier) else {
+            return;
+        };
+        let length = self.schema.tiers[tier].slice;
+        let mut from = span.start;
+        while let Some((&start, _)) = self.tiers[source].range(from..span.end).next() {
+            let range = self.schema.calendar.slice(length, start);
+            self.slice_bytes += SLICE_BYTES;
+            let body = Body::Due { epoch: self.epoch };
+            self.tiers[tier].insert(range.start, Slice::new(range.end, body));
+            let task = Task::Compact((tier, range.start));
+            self.jobs.push_back(Job::new(task, self.epoch));
+            from = range.end;
+        }
+    }
+
+    /// Some of the largest late parts join their slices, so that none stays for ever.
+    fn tidy(&mut self) {
+        for _ in 0..TIDIED {
+            let weights = self.late_slices.iter().filter_map(|&(tier, start)| {
+                let slice = self.tiers[tier].get(&start)?;
+                (!slice.rewriting).then(|| (slice.late_events(), (tier, start)))
+            });
+            // Of equally large ones the first.
+            let largest = weights.rev().max_by_key(|weight| weight.0);
+            let Some((_, (tier, start))) = largest else {
+                return;
+            };
+            self.rewrite((tier, start));
+        }
+    }
+
+    fn rewrite(&mut self, which: Which) {
+        if let Some(slice) = self.tiers[which.0].get_mut(&which.1)
+            && !slice.rewriting
+        {
+            slice.rewriting = true;
+            self.jobs
+                .push_back(Job::new(Task::Rewrite(which), self.epoch));
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Upkeep
+
+    /// A row does its share.
+    fn keep_up(&mut self, share: usize) {
+        if self.jobs.is_empty() && !self.find_expired() {
+            self.owed = 0;
+            return;
+        }
+        let row = (self.schema.tiers.len() + 1) * self.schema.columns();
+        self.owed += (share * row) as u64;
+        if self.owed < BATCH as u64 {
+            return;
+        }
+        let waiting = self
+            .jobs
+            .iter()
+            .filter(|job| matches!(job.task, Task::Seal(_)));
+        let hurry = if waiting.count() > WAITING { HURRY } else { 1 };
+        let cells = self.owed as usize * hurry;
+        let bytes = cells.div_ceil(SHARE * row) * SHARE_BYTES;
+        self.owed = 0;
+        let mut budget = Budget::new(cells, bytes);
+        while !budget.is_spent() && self.work(&mut budget) {}
+    }
+
+    /// Queues a slice that is past its retention; whether there is one.
+    fn find_expired(&mut self) -> bool {
+        let Some(horizon) = &self.horizon else {
+            return false;
+        };
+        for tier in 0..self.tiers.len() {
+            let next = self.tiers[tier].range(self.expired[tier]..).next();
+            if let Some((&start, slice)) = next
+                && slice.end <= horizon.gone[tier]
+            {
+                self.expired[tier] = slice.end;
+                self.jobs
+                    .push_back(Job::new(Task::Expire((tier, start)), self.epoch));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Goes on with the first job; whether anything was to be done.
+    fn work(&mut self, budget: &mut Budget) -> bool {
+        let Some(mut job) = self.jobs.pop_front() else {
+            return false;
+        };
+        let done = match &mut job.task {
+            Task::Expire(which) => {
+                let which = *which;
+                self.late_slices.remove(&which);
+                if let Some(slice) = self.tiers[which.0].remove(&which.1) {
+                    self.slice_bytes -= SLICE_BYTES;
+                    let inputs = |column| self.inputs_until(&slice, column, u64::MAX);
+                    let columns = (0..self.schema.columns()).map(inputs).collect();
+                    self.jobs
+                        .push_front(Job::release(columns, slice.bytes_until(u64::MAX)));
+                }
+                budget.spend(1, 0);
+                true
+            }
+            Task::Release(columns) => {
+                let state = (&mut job.column, &mut job.steps);
+                let all = release(&mut self.numbers, columns, state, budget);
+                if all {
+                    self.slice_bytes -= job.bytes;
+                }
+                all
+            }
+            Task::Seal(_) | Task::Compact(_) | Task::Rewrite(_) => {
+                self.merge(&mut job, budget, (usize::MAX, u64::MAX))
+            }
+        };
+        if done {
+            self.install(job);
+        } else {
+            self.jobs.push_front(job);
+        }
+        true
+    }
+
+    /// Goes on with a merge, at most up to this column and step; whether it is done.
+    pub(crate) fn merge(
+        &mut self,
+        job: &mut Job,
+        budget: &mut Budget,
+        until: (usize, u64),
+    ) -> bool {
+        while job.column < self.schema.columns() {
+            let steps = if job.column < until.0 {
+                u64::MAX
+            } else {
+                until.1
+            };
+            let mut merge = match job.merge.take() {
+                Some(merge) => merge,
+                None => {
+                    let inputs = self.inputs(job, job.column);
+                    Box::new(Merge::new(inputs, self.shape(job, job.column)))
+                }
+            };
+            let stays = |number| self.numbers.acquire(job.column, number);
+            if !merge.run(budget, steps, &mut job.steps, stays) || job.column >= until.0 {
+                job.merge = Some(merge);
+                return false;
+            }
+            let column = merge.finish();
+            job.bytes += column.memory_bytes();
+            job.done.push(column);
+            job.column += 1;
+            job.steps = 0;
+        }
+        true
+    }
+
+    /// The columns that a job merges.
+    fn inputs(&self, job: &Job, column: usize) -> Vec<Input> {
+        match job.task {
+            Task::Release(_) | Task::Expire(_) => Vec::new(),
+            Task::Seal(start) => match self.tiers[0].get(&start).map(|slice| &slice.body) {
+                Some(Body::Closed(open)) => open.inputs(column),
+                _ => Vec::new(),
+            },
+            Task::Rewrite((tier, start)) => match self.tiers[tier].get(&start) {
+                Some(slice) => self.inputs_until(slice, column, job.epoch),
+                None => Vec::new(),
+            },
+            Task::Compact(which) => {
+                let finer = self.finer(which);
+                let inputs = finer.map(|slice| self.inputs_until(slice, column, job.epoch));
+                inputs.flatten().collect()
+            }
+        }
+    }
+
+    /// The slices that a coarser one is made of.
+    fn finer(&self, (tier, start): Which) -> impl Iterator<Item = &Slice> {
+        let end = self.tiers[tier]
+            .get(&start)
+            .map_or(start, |slice| slice.end);
+        let source = self.schema.source(tier).map(|source| &self.tiers[source]);
+        source
+            .into_iter()
+            .flat_map(move |slices| slices.range(start..end))
+            .map(|(_, slice)| slice)
+    }
+
+    /// What a slice consists of but for late parts after an epoch. Jobs are done in their order, so what it is made of
+    /// is there.
+    fn inputs_until(&self, slice: &Slice, column: usize, epoch: u64) -> Vec<Input> {
+        let mut inputs = match &slice.body {
+            Body::Absent | Body::Due { .. } => Vec::new(),
+            Body::Closed(open) => open.inputs(column),
+            Body::Sealed(sealed) => sealed.inputs(column),
+        };
+        let late = slice.late.iter().filter(|part| part.epoch <= epoch);
+        inputs.extend(late.flat_map(|part| part.open.inputs(column)));
+        inputs
+    }
+
+    /// What a job makes of a column.
+    fn shape(&self, job: &Job, column: usize) -> Shape {
+        let which = match job.task {
+            Task::Compact(which) | Task::Rewrite(which) => which,
+            Task::Seal(start) => (0, start),
+            Task::Expire(_) | Task::Release(_) => (0, 0),
+        };
+        self.shape_of(which, column)
+    }
+
+    /// The form of a column in a slice: at the precision of its tier once every coarser slice has taken it in.
+    fn shape_of(&self, which: Which, column: usize) -> Shape {
+        let own = self.schema.precision_of(column);
+        let precision = match self.schema.tiers[which.0].precision {
+            Some(tier) if tier < own && self.is_taken_in(which) => tier,
+            _ => own,
+        };
+        Shape {
+            sums: self.schema.sums(),
+            precision,
+            limit: self.schema.values_of(column),
+        }
+    }
+
+    /// Whether every coarser slice that is made of this one has been made.
+    fn is_taken_in(&self, (tier, start): Which) -> bool {
+        (tier + 1..self.tiers.len())
+            .filter(|&coarser| self.schema.source(coarser) == Some(tier))
+            .all(|coarser| {
+                let length = self.schema.tiers[coarser].slice;
+                let range = self.schema.calendar.slice(length, start);
+                let made = self.tiers[coarser].get(&range.start);
+                let is_due = |horizon: &Horizon| range.end <= horizon.due[coarser];
+                self.horizon.as_ref().is_some_and(is_due)
+                    && made.is_none_or(|slice| !matches!(slice.body, Body::Due { .. }))
+            })
+    }
+
+    /// A job is done: what it made takes its place.
+    fn install(&mut self, job: Job) {
+        let which = match job.task {
+            Task::Seal(start) => (0, start),
+            Task::Compact(which) | Task::Rewrite(which) => which,
+            Task::Expire(_) | Task::Release(_) => return,
+        };
+        let columns = 0..self.schema.columns();
+        let replaced: Vec<Vec<Input>> = match job.task {
+            Task::Compact(_) => Vec::new(),
+            _ => columns.map(|column| self.inputs(&job, column)).collect(),
+        };
+        let events = |inputs: &mut dyn Iterator<Item = &Slice>| {
+            inputs.fold((0, 0.0), |(events, weight): (u64, f64), slice| {
+                let late = slice.late.iter().filter(|part| part.epoch <= job.epoch);
+                let late_events: u64 = late.map(|part| part.open.events).sum();
+                (
+                    events + slice.own_events() + late_events,
+                    weight.max(slice.weight()),
+                )
+            })
+        };
+        let (events, weight) = match job.task {
+            Task::Compact(which) => events(&mut self.finer(which)),
+            _ => events(&mut self.tiers[which.0].get(&which.1).into_iter()),
+        };
+        let Some(slice) = self.tiers[which.0].get_mut(&which.1) else {
+            return;
+        };
+        let sealed = SealedSlice::new(job.done, events, weight);
+        let replaced_bytes = slice.bytes_until(job.epoch);
+        self.slice_bytes += sealed.bytes;
+        slice.body = Body::Sealed(Arc::new(sealed));
+        if let Task::Rewrite(_) = job.task {
+            slice.rewriting = false;
+            slice.late.retain(|part| part.epoch > job.epoch);
+            if slice.late.is_empty() {
+                self.late_slices.remove(&which);
+            }
+        }
+        if !replaced.is_empty() {
+            self.jobs.push_front(Job::release(replaced, replaced_bytes));
+        }
+        if let Task::Compact(which) = job.task {
+            self.fold_finer(which);
+        }
+    }
+
+    /// Has the slices that a coarser one was made of folded to the precision of their tier.
+    fn fold_finer(&mut self, which: Which) {
+        let Some(source) = self.schema.source(which.0) else {
+            return;
+        };
+        let mut to_fold = self.foldable(which);
+        if let Some(end) = self.tiers[which.0].get(&which.1).map(|slice| slice.end) {
+            let finer = self.tiers[source]
+                .range(which.1..end)
+                .map(|(&start, _)| (source, start));
+            to_fold.extend(finer.filter(|&finer| self.is_foldable(finer)));
+        }
+        for which in to_fold {
+            self.rewrite(which);
+        }
+    }
+
+    /// The slice itself, if it is to be folded at once because nothing is made of it.
+    fn foldable(&self, which: Which) -> Vec<Which> {
+        let coarsest = !(which.0 + 1..self.tiers.len())
+            .any(|coarser| self.schema.source(coarser) == Some(which.0));
+        match coarsest && self.is_foldable(which) {
+            true => vec![which],
+            false => Vec::new(),
+        }
+    }
+
+    fn is_foldable(&self, which: Which) -> bool {
+        let finer = |column| self.schema.precision_of(column);
+        let tier = self.schema.tiers[which.0].precision;
+        let folds = tier.is_some_and(|tier| (0..self.schema.columns()).any(|c| finer(c) > tier));
+        folds && self.is_taken_in(which)
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Reading
+
+    /// The instant from which slices are still open.
+    pub fn closed(&self) -> Option<Millis> {
+        self.horizon.as_ref().map(Horizon::closed)
+    }
+
+    /// From the oldest instant that anything is kept of to the end of the newest slice; `None` of an empty cube.
+    pub fn kept(&self) -> Option<Range<Millis>> {
+        let horizon = self.horizon.as_ref()?;
+        let oldest = self
+            .tiers
+            .iter()
+            .zip(&horizon.gone)
+            .filter_map(|(slices, &gone)| {
+                let kept = slices.iter().find(|(_, slice)| slice.end > gone);
+                kept.map(|(&start, _)| start)
+            });
+        let open = self.open.first().map(|open| open.0.start);
+        let oldest = oldest.chain(open).min()?;
+        Some(oldest..horizon.newest.end)
+    }
+
+    /// The border of what a tier keeps: slices that end at it, or before, are gone.
+    pub fn kept_from(&self, tier: usize) -> Millis {
+        let horizon = self.horizon.as_ref();
+        horizon.map_or(Millis::MIN, |horizon| horizon.gone[tier])
+    }
+
+    /// The slices that make up a range.
+    pub fn cover(&self, range: Range<Millis>) -> Cover {
+        let kept = |tier: usize| Kept {
+            slice: self.schema.tiers[tier].slice,
+            from: self.kept_from(tier),
+        };
+        let tiers: Vec<Kept> = (0..self.tiers.len()).map(kept).collect();
+        let closed = self.closed().unwrap_or(Millis::MAX);
+        cover::cover(&self.schema.calendar, &tiers, closed, range)
+    }
+
+    /// What there is of a column in a piece of a cover.
+    pub fn read(&self, piece: &Piece, column: usize) -> Reading {
+        let mut reading = Reading::default();
+        if piece.tier == 0
+            && let Some((_, open)) = self.open.iter().find(|open| open.0.start == piece.start)
+        {
+            reading.add(open.inputs(column), open.weight);
+        }
+        if let Some(slice) = self.tiers[piece.tier].get(&piece.start) {
+            self.read_slice(
+                (piece.tier, piece.start),
+                slice,
+                column,
+                u64::MAX,
+                &mut reading,
+            );
+        }
+        reading
+    }
+
+    /// Adds what there is of a column in a slice, but for late parts after an epoch.
+    fn read_slice(
+        &self,
+        which: Which,
+        slice: &Slice,
+        column: usize,
+        until: u64,
+        reading: &mut Reading,
+    ) {
+        let shape = self.shape_of(which, column);
+        match &slice.body {
+            Body::Absent => {}
+            Body::Sealed(sealed) => reading.add(sealed.inputs(column), sealed.weight),
+            Body::Closed(open) => {
+                let mut own = Reading::default();
+                own.add(open.inputs(column), open.weight);
+                reading.add_merged(own, shape);
+            }
+            Body::Due { epoch } => {
+                let mut own = Reading::default();
+                let source = self.schema.source(which.0).unwrap_or(0);
+                for (&start, finer) in self.tiers[source].range(which.1..slice.end) {
+                    self.read_slice((source, start), finer, column, *epoch, &mut own);
+                }
+                reading.add_merged(own, shape);
+            }
+        }
+        for part in slice.late.iter().filter(|part| part.epoch <= until) {
+            reading.add(part.open.inputs(column), part.open.weight);
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Parts that are read back; see [`super::restore`]
+
+    pub(crate) fn add_open(&mut self, range: Range<Millis>, open: Open) {
+        self.slice_bytes += open.bytes;
+        self.open.push((range, Arc::new(open)));
+    }
+
+    pub(crate) fn add_slice(&mut self, which: Which, slice: Slice) {
+        self.slice_bytes += SLICE_BYTES + slice.bytes_until(u64::MAX);
+        if !slice.late.is_empty() {
+            self.late_slices.insert(which);
+        }
+        self.tiers[which.0].insert(which.1, slice);
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Size
+
+    /// Bytes that it occupies. What it shares with copies counts in each of them.
     pub fn memory_bytes(&self) -> usize {
-        todo!()
+        let seen = self.seen.as_ref().map_or(0, Seen::memory_bytes);
+        size_of::<Cube>()
+            + self.schema.memory_bytes()
+            + self.numbers.heap_bytes()
+            + self.recent.memory_bytes()
+            + seen
+            + self.slice_bytes
+            + self.jobs.front().map_or(0, Job::made_bytes)
+    }
+}
+
+/// What a slice takes in its tier beside what it consists of: the entry, and the part of a tree's node that is empty.
+const SLICE_BYTES: usize = (size_of::<Millis>() + size_of::<Slice>()) * 3 / 2;
+
+/// Gives back the numbers of columns, as far as the budget goes; whether that was all.
+fn release(
+    numbers: &mut Numbers,
+    columns: &mut [Vec<Input>],
+    (column, steps): (&mut usize, &mut u64),
+    budget: &mut Budget,
+) -> bool {
+    while let Some(inputs) = columns.get_mut(*column) {
+        // The input that is being walked, and the number to go on from.
+        let (mut at, mut next) = ((*steps >> 32) as usize, *steps as u32);
+        while let Some(input) = inputs.get(at) {
+            for cell in input.iter_from(next) {
+                if budget.is_spent() {
+                    return false;
+                }
+                numbers.release(*column, cell.number);
+                *steps = (at as u64) << 32 | u64::from(cell.number + 1);
+                budget.spend(1, 0);
+            }
+            (at, next) = (at + 1, 0);
+            *steps = (at as u64) << 32;
+        }
+        inputs.clear();
+        *column += 1;
+        *steps = 0;
+    }
+    true
+}
+
+/// What there is of a column in a slice: parts that are read side by side. Some may have to be merged first, since
+/// that has not been done yet and would decide which values stay apart.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// As they are.
+    pub parts: Vec<Input>,
+    /// To be merged.
+    pub waiting: Vec<(Reading, Shape)>,
+    /// The largest weight of a new user.
+    pub weight: f64,
+}
+
+impl Reading {
+    fn add(&mut self, parts: Vec<Input>, weight: f64) {
+        self.parts.extend(parts);
+        self.weight = self.weight.max(weight);
+    }
+
+    /// Adds what is to be merged. Where all values stay apart whether it is or not, it need not be.
+    fn add_merged(&mut self, other: Reading, shape: Shape) {
+        self.weight = self.weight.max(other.weight);
+        if other.waiting.is_empty() && !Merge::may_exceed(&other.parts, shape.limit) {
+            self.parts.extend(other.parts);
+        } else {
+            self.waiting.push((other, shape));
+        }
+    }
+
+    /// Merges what has to be.
+    pub fn settle(&mut self) {
+        for (mut reading, shape) in self.waiting.drain(..) {
+            reading.settle();
+            let sealed = Merge::whole(reading.parts, shape);
+            self.parts.extend(sealed.inputs());
+        }
     }
 }

@@ -783,7 +783,10 @@ mod tests {
                 } else {
                     found.compatible().unwrap()
                 };
-                prop_assert_eq!(sum, expected.as_millisecond());
+                // Before the first instant of the range, transitions are not known.
+                if expected.as_millisecond() >= *Calendar::RANGE.start() {
+                    prop_assert_eq!(sum, expected.as_millisecond());
+                }
             }
         }
 

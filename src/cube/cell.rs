@@ -1,1 +1,464 @@
-//! Being written.
+//! The users of a cell that is being written, and the union of the users of many.
+//!
+//! A cell begins as up to four tokens in place, which is all that most cells of a large dimension ever have. Then it
+//! is a hash table of tokens, and at m/4 tokens registers with a running estimate: the moment at which a
+//! [`Sketch`] of the same precision does the same, so that from then on both hold the same, bit for bit. What is large
+//! is shared by clones until one of them is changed.
+
+use super::users::{Tokens, Users};
+use crate::sketch::estimate::Occupancy;
+use crate::sketch::register::{self, Register};
+use crate::sketch::token::{self, Token};
+use crate::sketch::{Dense, Estimate, HashFamily, Precision, Sketch, TokenSet, kernels};
+use std::sync::Arc;
+
+/// Tokens in place.
+const FEW: usize = 4;
+
+/// Slots of the first table.
+const FIRST_SLOTS: usize = 16;
+
+/// Bytes of the counts of an `Arc`.
+const COUNTS: usize = 2 * size_of::<usize>();
+
+/// Tokens in a hash table: open addressing with steps of one, at most three quarters full.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    /// A power of two: 0 where there is no token, else one more than it.
+    slots: Box<[u32]>,
+    len: u32,
+}
+
+impl Slots {
+    fn with_slots(slots: usize) -> Slots {
+        Slots {
+            slots: vec![0; slots].into_boxed_slice(),
+            len: 0,
+        }
+    }
+
+    /// Whether the token was new.
+    #[inline]
+    fn insert(&mut self, token: Token) -> bool {
+        let mask = self.slots.len() - 1;
+        let slot = token + 1;
+        let mut at = (token.wrapping_mul(0x9e37_79b1) >> 7) as usize & mask;
+        loop {
+            match self.slots[at] {
+                0 => break,
+                taken if taken == slot => return false,
+                _ => at = (at + 1) & mask,
+            }
+        }
+        self.slots[at] = slot;
+        self.len += 1;
+        if self.len as usize * 4 > self.slots.len() * 3 {
+            let mut larger = Slots::with_slots(self.slots.len() * 2);
+            let taken = self.slots.iter().filter(|&&slot| slot != 0);
+            for slot in taken {
+                larger.insert(slot - 1);
+            }
+            *self = larger;
+        }
+        true
+    }
+
+    fn heap_bytes(&self) -> usize {
+        COUNTS + size_of::<Slots>() + size_of_val::<[u32]>(&self.slots)
+    }
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub enum OpenUsers {
+    /// So many tokens, in place.
+    Few(u8, [Token; FEW]),
+    /// Tokens.
+    Table(Arc<Slots>),
+    /// Registers.
+    Dense(Arc<Dense>),
+}
+
+impl OpenUsers {
+    /// Without users.
+    pub const NOBODY: OpenUsers = OpenUsers::Few(0, [0; FEW]);
+
+    /// Adds a user by his hash; by how many bytes the heap has grown.
+    #[inline]
+    pub fn add_hash(&mut self, hash: u64, precision: Precision) -> isize {
+        match self {
+            OpenUsers::Dense(dense) => {
+                Dense::add_hash(dense, hash);
+                0
+            }
+            _ => self.add_token(token::from_hash(hash), precision),
+        }
+    }
+
+    fn add_token(&mut self, token: Token, precision: Precision) -> isize {
+        let before = self.heap_bytes();
+        match self {
+            OpenUsers::Few(len, tokens) => {
+                let present = &tokens[..usize::from(*len)];
+                if present.contains(&token) {
+                    return 0;
+                }
+                if let Some(place) = tokens.get_mut(usize::from(*len)) {
+                    *place = token;
+                    *len += 1;
+                } else {
+                    let mut slots = Slots::with_slots(FIRST_SLOTS);
+                    tokens.iter().for_each(|&token| {
+                        slots.insert(token);
+                    });
+                    slots.insert(token);
+                    *self = OpenUsers::Table(Arc::new(slots));
+                }
+            }
+            OpenUsers::Table(slots) => {
+                if !Arc::make_mut(slots).insert(token) {
+                    return 0;
+                }
+            }
+            OpenUsers::Dense(dense) => {
+                Dense::add_hash(dense, token::to_hash(token));
+                return 0;
+            }
+        }
+        self.turn_dense_if_full(precision);
+        self.heap_bytes() as isize - before as isize
+    }
+
+    fn turn_dense_if_full(&mut self, precision: Precision) {
+        let Users::Tokens(tokens) = self.users() else {
+            return;
+        };
+        if tokens.len() >= precision.max_tokens() {
+            let mut list = Vec::with_capacity(tokens.len());
+            tokens.for_each(|token| list.push(token));
+            let set = TokenSet::from_unsorted(list);
+            *self = OpenUsers::Dense(Arc::new(Dense::from_tokens(&set, precision)));
+        }
+    }
+
+    /// Takes in the users of another cell of the same precision. By how many bytes the heap has grown.
+    pub fn absorb(&mut self, other: Users, precision: Precision) -> isize {
+        let before = self.heap_bytes();
+        let mut union = Union::new();
+        union.begin(precision);
+        union.add(self.users());
+        union.add(other);
+        *self = match union.to_users() {
+            Users::Tokens(tokens) => {
+                let mut users = OpenUsers::NOBODY;
+                tokens.for_each(|token| {
+                    users.add_token(token, precision);
+                });
+                users
+            }
+            Users::Registers { registers, .. } => {
+                match Dense::from_registers(registers.to_vec(), precision, true) {
+                    Ok(dense) => OpenUsers::Dense(Arc::new(dense)),
+                    Err(_) => OpenUsers::NOBODY,
+                }
+            }
+        };
+        self.heap_bytes() as isize - before as isize
+    }
+
+    /// Of these tokens, which must be fewer than a sketch of the precision holds; `None` if they are not, or no hash
+    /// has one of them.
+    pub fn from_tokens(tokens: &[Token], precision: Precision) -> Option<OpenUsers> {
+        if tokens.len() >= precision.max_tokens() {
+            return None;
+        }
+        let mut users = OpenUsers::NOBODY;
+        for &token in tokens {
+            if !token::is_valid(token) {
+                return None;
+            }
+            users.add_token(token, precision);
+        }
+        (users.users().token_count() == Some(tokens.len())).then_some(users)
+    }
+
+    /// Who they are.
+    pub fn users(&self) -> Users<'_> {
+        match self {
+            OpenUsers::Few(len, tokens) => {
+                Users::Tokens(Tokens::List(&tokens[..usize::from(*len)]))
+            }
+            OpenUsers::Table(slots) => Users::Tokens(Tokens::Slots {
+                slots: &slots.slots,
+                len: slots.len as usize,
+            }),
+            OpenUsers::Dense(dense) => Users::Registers {
+                registers: dense.registers(),
+                estimate: dense.estimate(),
+            },
+        }
+    }
+
+    /// Bytes beside itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            OpenUsers::Few(..) => 0,
+            OpenUsers::Table(slots) => slots.heap_bytes(),
+            OpenUsers::Dense(dense) => COUNTS + dense.memory_bytes(),
+        }
+    }
+}
+
+/// Tokens may repeat in the buffer of a union up to so many times as many as registers are made of; then they are
+/// sorted, and what is there twice goes.
+const REPETITIONS: usize = 2;
+
+/// The union of the users of any number of cells. Its buffers are used again for the next one.
+#[derive(Clone, Debug)]
+pub struct Union {
+    precision: Precision,
+    tokens: Vec<Token>,
+    /// Empty as long as there are tokens only.
+    registers: Vec<Register>,
+    parts: usize,
+    /// The estimate of the only part.
+    only: Option<Estimate>,
+}
+
+impl Default for Union {
+    fn default() -> Union {
+        Union::new()
+    }
+}
+
+impl Union {
+    /// Of nothing.
+    pub fn new() -> Union {
+        Union {
+            precision: Precision::DEFAULT,
+            tokens: Vec::new(),
+            registers: Vec::new(),
+            parts: 0,
+            only: None,
+        }
+    }
+
+    /// Begins anew, with cells of this precision.
+    pub fn begin(&mut self, precision: Precision) {
+        self.precision = precision;
+        self.tokens.clear();
+        self.registers.clear();
+        self.parts = 0;
+        self.only = None;
+    }
+
+    /// The lowest of all registers' that came in, and of what it began with.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// How many cells with users came in.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Takes the users of a cell in.
+    pub fn add(&mut self, users: Users) {
+        match users {
+            Users::Tokens(tokens) if tokens.is_empty() => return,
+            Users::Tokens(tokens) if self.registers.is_empty() => {
+                tokens.for_each(|token| self.tokens.push(token));
+                if self.tokens.len() >= REPETITIONS * self.precision.max_tokens() {
+                    self.settle();
+                }
+            }
+            Users::Tokens(tokens) => {
+                let Union {
+                    registers,
+                    precision,
+                    ..
+                } = self;
+                tokens.for_each(|token| put(registers, *precision, token));
+            }
+            Users::Registers { registers, .. } => self.add_registers(registers, users.precision()),
+        }
+        self.only = (self.parts == 0).then(|| users.estimate());
+        self.parts += 1;
+    }
+
+    fn add_registers(&mut self, registers: &[Register], precision: Option<Precision>) {
+        let Some(theirs) = precision else { return };
+        if theirs < self.precision {
+            if !self.registers.is_empty() {
+                self.registers = register::fold(&self.registers, self.precision, theirs);
+            }
+            self.precision = theirs;
+        }
+        let folded;
+        let registers = match theirs > self.precision {
+            true => {
+                folded = register::fold(registers, theirs, self.precision);
+                &folded
+            }
+            false => registers,
+        };
+        if self.registers.is_empty() {
+            self.registers.extend_from_slice(registers);
+            let tokens = std::mem::take(&mut self.tokens);
+            for &token in &tokens {
+                put(&mut self.registers, self.precision, token);
+            }
+            self.tokens = tokens;
+            self.tokens.clear();
+        } else {
+            kernels::merge_into(&mut self.registers, registers, &[]);
+        }
+    }
+
+    /// Each token once, or registers if they are too many.
+    fn settle(&mut self) {
+        if !self.registers.is_empty() {
+            return;
+        }
+        self.tokens.sort_unstable();
+        self.tokens.dedup();
+        if self.tokens.len() >= self.precision.max_tokens() {
+            self.registers.resize(self.precision.registers(), 0);
+            for &token in &self.tokens {
+                put(&mut self.registers, self.precision, token);
+            }
+            self.tokens.clear();
+        }
+    }
+
+    /// How many users: of one cell its own estimate, else their number, or the most likely one.
+    pub fn estimate(&mut self) -> Estimate {
+        if let Some(only) = self.only {
+            return only;
+        }
+        self.to_users().estimate()
+    }
+
+    /// Who they are: ascending tokens, or registers with the most likely number.
+    pub fn to_users(&mut self) -> Users<'_> {
+        self.settle();
+        if self.registers.is_empty() {
+            return Users::Tokens(Tokens::List(&self.tokens));
+        }
+        let histogram = kernels::histogram(&self.registers);
+        Users::Registers {
+            estimate: Occupancy::new(&histogram, self.precision, true).estimate(),
+            registers: &self.registers,
+        }
+    }
+
+    /// A sketch of them, without a running estimate.
+    pub fn sketch(&mut self, hash: HashFamily) -> Sketch {
+        self.settle();
+        let registers = std::mem::take(&mut self.registers);
+        if !registers.is_empty()
+            && let Ok(dense) = Dense::from_registers(registers, self.precision, true)
+        {
+            return Sketch::from_dense(hash, dense);
+        }
+        let tokens = TokenSet::from_unsorted(std::mem::take(&mut self.tokens));
+        Sketch::from_tokens(self.precision, hash, tokens)
+    }
+}
+
+/// Puts the hash of a token into registers.
+fn put(registers: &mut [Register], precision: Precision, token: Token) {
+    let hash = token::to_hash(token);
+    if !register::recognize(registers, hash) {
+        let r = &mut registers[register::index(hash, precision)];
+        *r = register::insert(*r, register::level(hash, precision));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hash(i: u64) -> u64 {
+        HashFamily::default().hash(&i.to_le_bytes())
+    }
+
+    fn precision(p: u8) -> Precision {
+        Precision::new(p).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_cell_is_what_a_sketch_of_the_same_users_is(users in prop::collection::vec(0u64..3_000, 0..4_000), p in 4u8..=13) {
+            let p = precision(p);
+            let mut cell = OpenUsers::NOBODY;
+            let mut sketch = Sketch::new(p, HashFamily::default());
+            let mut bytes = 0isize;
+            for user in users {
+                bytes += cell.add_hash(hash(user), p);
+                sketch.add_hash(hash(user));
+            }
+            prop_assert_eq!(bytes, cell.heap_bytes() as isize);
+            prop_assert_eq!(cell.users().estimate(), sketch.estimate());
+            match (cell.users(), sketch.dense()) {
+                (Users::Registers { registers, .. }, Some(dense)) => prop_assert_eq!(registers, dense.registers()),
+                (Users::Tokens(tokens), None) => {
+                    let mut list = vec![];
+                    tokens.for_each(|token| list.push(token));
+                    list.sort_unstable();
+                    prop_assert_eq!(&list[..], sketch.tokens().unwrap().as_slice());
+                }
+                _ => prop_assert!(false, "one is dense and the other is not"),
+            }
+        }
+
+        #[test]
+        fn a_union_of_cells_is_the_merge_of_sketches(parts in prop::collection::vec((0u64..5_000, 0u64..3_000, 4u8..=12), 1..8), p in 4u8..=12) {
+            let p = precision(p);
+            let (mut union, mut cells, mut sketches) = (Union::new(), vec![], vec![]);
+            for (from, len, own) in parts {
+                let own = precision(own);
+                let mut cell = OpenUsers::NOBODY;
+                let mut sketch = Sketch::new(own, HashFamily::default());
+                for user in from..from + len {
+                    cell.add_hash(hash(user), own);
+                    sketch.add_hash(hash(user));
+                }
+                cells.push(cell);
+                sketches.push(sketch);
+            }
+            union.begin(p);
+            cells.iter().for_each(|cell| union.add(cell.users()));
+            let mut expected = Sketch::new(p, HashFamily::default());
+            expected.merge_all(&sketches.iter().collect::<Vec<_>>()).unwrap();
+            let made = union.clone().sketch(HashFamily::default());
+            let lowest = expected.precision().min(made.precision());
+            prop_assert_eq!(made.registers(lowest), expected.registers(lowest));
+            if sketches.iter().filter(|sketch| !sketch.is_empty()).count() > 1 {
+                prop_assert_eq!(union.estimate().value, made.estimate().value);
+            }
+        }
+
+        #[test]
+        fn what_a_cell_absorbs_is_in_it(ours in 0u64..2_000, theirs in 0u64..2_000, p in 4u8..=11) {
+            let p = precision(p);
+            let fill = |users: std::ops::Range<u64>| {
+                let mut cell = OpenUsers::NOBODY;
+                users.for_each(|user| { cell.add_hash(hash(user), p); });
+                cell
+            };
+            let mut cell = fill(0..ours);
+            let before = cell.heap_bytes() as isize;
+            let grown = cell.absorb(fill(1_000..1_000 + theirs).users(), p);
+            prop_assert_eq!(before + grown, cell.heap_bytes() as isize);
+            let mut union = Union::new();
+            union.begin(p);
+            union.add(cell.users());
+            let mut sketch = Sketch::new(p, HashFamily::default());
+            (0..ours).chain(1_000..1_000 + theirs).for_each(|user| { sketch.add_hash(hash(user)); });
+            let made = union.sketch(HashFamily::default());
+            prop_assert_eq!(made.registers(p), sketch.registers(p));
+        }
+    }
+}

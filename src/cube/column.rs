@@ -1,1 +1,914 @@
-//! Being written.
+//! A sealed column: cells that do not change any more, in the order of their numbers, close together.
+//!
+//! Cells lie in blocks of up to 128:
+//!
+//! ```text
+//!   +---------+-------+--------+--------+--------+--------+---------+--------+-------------+------+-----------+
+//!   | first   | cells | number | events | users  | sums   | numbers | events | users       | sums | users     |
+//!   | number  | less  | width  | width  | width  | flag   | packed  | packed | descriptors | if   | one after |
+//!   | 4 bytes | 1     | 1      | 1      | 1      | 1      |         |        | packed      | any  | the other |
+//!   +---------+-------+--------+--------+--------+--------+---------+--------+-------------+------+-----------+
+//! ```
+//!
+//! * numbers are stored less the first, events less 1, each with as many bits as the largest of the block needs, low
+//!   bit first, filled up to whole bytes;
+//! * a descriptor says what users are: 0 registers with the most likely estimate, 1 registers with a running one, and
+//!   n + 2 for n tokens;
+//! * sums: a bit for each cell, whether it has any but noughts, then eight bytes for each sum of those that have;
+//! * users: tokens ascending, four bytes each; before registers their precision, the estimate and its variance, so
+//!   that who asks for one cell does not have to count registers.
+//!
+//! So whoever looks for the heaviest of many values reads numbers, events and descriptors, and nobody's tokens; and a
+//! cell of a value that occurs once takes ten bytes. Numbers are ascending and can be searched where they lie.
+//!
+//! Blocks lie in chunks of at most 64 KiB, each an allocation of its own, so that a large column is made and freed by
+//! steps. Which block a number would be in is found in an index. The same cells give the same bytes.
+
+use super::paged::{ARC_COUNTS, allocated_bytes};
+use super::users::{Cell, Sums, Tokens, Users};
+use crate::sketch::register::Register;
+use crate::sketch::token::{self, Token};
+use crate::sketch::{Dense, Estimate, Method, Precision, Relocate};
+use std::sync::Arc;
+
+/// The most cells of a block.
+const CELLS: usize = 128;
+
+/// Bytes of users with which a block ends.
+const FULL_BLOCK: usize = 16 << 10;
+
+/// Bytes of blocks in a chunk, unless a single block has more.
+const CHUNK: usize = 64 << 10;
+
+/// Bytes before the packed numbers.
+const HEADER: usize = 9;
+
+/// Descriptors of registers; tokens follow.
+const LIKELY: u64 = 0;
+const RUNNING: u64 = 1;
+const TOKENS: u64 = 2;
+
+/// Bytes before registers.
+const BEFORE_REGISTERS: usize = 17;
+
+/// The widest packed number that is read by one access at any bit.
+const MAX_ODD_WIDTH: u32 = 56;
+
+/// What is known of a cell's users without looking at them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// So many tokens.
+    Tokens(usize),
+    /// Registers with this estimate.
+    Estimate(f64),
+}
+
+/// A cell as a scan sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scanned<'a> {
+    /// Of its value.
+    pub number: u32,
+    /// Events.
+    pub events: u64,
+    /// Its users.
+    pub users: Bound,
+    /// Its sums.
+    pub sums: Sums<'a>,
+}
+
+/// Bits that the largest of these numbers needs.
+fn width_of(numbers: impl Iterator<Item = u64>) -> u32 {
+    match 64 - numbers.fold(0, |all, number| all | number).leading_zeros() {
+        wide if wide > MAX_ODD_WIDTH => 64,
+        width => width,
+    }
+}
+
+/// Bytes of so many packed numbers.
+fn packed_bytes(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+fn pack(numbers: impl Iterator<Item = u64>, width: u32, to: &mut Vec<u8>) {
+    let (mut pending, mut used) = (0u128, 0);
+    for number in numbers {
+        pending |= u128::from(number) << used;
+        used += width;
+        while used >= 8 {
+            to.push(pending as u8);
+            pending >>= 8;
+            used -= 8;
+        }
+    }
+    if used > 0 {
+        to.push(pending as u8);
+    }
+}
+
+/// The packed number at this place.
+#[inline]
+fn unpack(bytes: &[u8], width: u32, at: usize) -> u64 {
+    let bit = at * width as usize;
+    let tail = bytes.get(bit / 8..).unwrap_or(&[]);
+    let word = match tail.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => {
+            let mut eight = [0; 8];
+            eight[..tail.len()].copy_from_slice(tail);
+            u64::from_le_bytes(eight)
+        }
+    };
+    match width {
+        64 => word,
+        _ => word >> (bit % 8) & ((1 << width) - 1),
+    }
+}
+
+/// Makes a column of cells with ascending numbers.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    sums: usize,
+    chunks: Vec<Arc<Box<[u8]>>>,
+    chunk: Vec<u8>,
+    index: Vec<BlockPlace>,
+    cells: usize,
+    chunk_bytes: usize,
+    numbers: Vec<u32>,
+    events: Vec<u64>,
+    descriptors: Vec<u64>,
+    has_sums: Vec<bool>,
+    block_sums: Vec<u8>,
+    users: Vec<u8>,
+    tokens: Vec<Token>,
+}
+
+/// Where a block is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct BlockPlace {
+    first: u32,
+    chunk: u32,
+    offset: u32,
+}
+
+impl Builder {
+    /// Of cells with so many sums.
+    pub fn new(sums: usize) -> Builder {
+        Builder {
+            sums,
+            chunks: Vec::new(),
+            chunk: Vec::new(),
+            index: Vec::new(),
+            cells: 0,
+            chunk_bytes: 0,
+            numbers: Vec::new(),
+            events: Vec::new(),
+            descriptors: Vec::new(),
+            has_sums: Vec::new(),
+            block_sums: Vec::new(),
+            users: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Adds a cell, whose number is higher than those before and who has had at least one event.
+    pub fn push(&mut self, cell: Cell) {
+        self.numbers.push(cell.number);
+        self.events.push(cell.events.max(1));
+        let sums = (0..self.sums).map(|at| cell.sums.get(at));
+        let any = sums.clone().any(|sum| sum != 0.0);
+        self.has_sums.push(any);
+        if any {
+            self.block_sums.extend(sums.flat_map(f64::to_le_bytes));
+        }
+        match cell.users {
+            Users::Tokens(tokens) => {
+                self.tokens.clear();
+                tokens.for_each(|token| self.tokens.push(token));
+                self.tokens.sort_unstable();
+                self.descriptors.push(TOKENS + self.tokens.len() as u64);
+                self.users
+                    .extend(self.tokens.iter().flat_map(|token| token.to_le_bytes()));
+            }
+            Users::Registers {
+                registers,
+                estimate,
+            } => {
+                let running = estimate.method == Method::Hip;
+                self.descriptors
+                    .push(if running { RUNNING } else { LIKELY });
+                self.users.push(registers.len().ilog2() as u8);
+                self.users.extend(estimate.value.to_le_bytes());
+                self.users.extend(estimate.variance.to_le_bytes());
+                self.users.extend_from_slice(registers);
+            }
+        }
+        self.cells += 1;
+        if self.numbers.len() == CELLS || self.users.len() >= FULL_BLOCK {
+            self.end_block();
+        }
+    }
+
+    fn end_block(&mut self) {
+        let Some(&first) = self.numbers.first() else {
+            return;
+        };
+        let numbers = self.numbers.iter().map(|&number| u64::from(number - first));
+        let events = self.events.iter().map(|&events| events - 1);
+        let descriptors = self.descriptors.iter().copied();
+        let any_sums = self.has_sums.contains(&true);
+        let widths = [
+            width_of(numbers.clone()),
+            width_of(events.clone()),
+            width_of(descriptors.clone()),
+        ];
+        let mut block = Vec::with_capacity(HEADER + self.users.len() + self.block_sums.len());
+        block.extend(first.to_le_bytes());
+        block.push(self.numbers.len() as u8 - 1);
+        block.extend(widths.map(|width| width as u8));
+        block.push(any_sums.into());
+        pack(numbers, widths[0], &mut block);
+        pack(events, widths[1], &mut block);
+        pack(descriptors, widths[2], &mut block);
+        if any_sums {
+            pack(self.has_sums.iter().map(|&has| has.into()), 1, &mut block);
+            block.append(&mut self.block_sums);
+        }
+        block.append(&mut self.users);
+        if !self.chunk.is_empty() && self.chunk.len() + block.len() > CHUNK {
+            self.end_chunk();
+        }
+        self.index.push(BlockPlace {
+            first,
+            chunk: self.chunks.len() as u32,
+            offset: self.chunk.len() as u32,
+        });
+        self.chunk.append(&mut block);
+        self.numbers.clear();
+        self.events.clear();
+        self.descriptors.clear();
+        self.has_sums.clear();
+    }
+
+    fn end_chunk(&mut self) {
+        if !self.chunk.is_empty() {
+            let chunk = std::mem::take(&mut self.chunk).into_boxed_slice();
+            self.chunk_bytes += bytes_of_chunk(&chunk);
+            self.chunks.push(Arc::new(chunk));
+        }
+    }
+
+    /// Bytes that it occupies.
+    pub fn bytes(&self) -> usize {
+        self.chunk_bytes + self.chunk.capacity() + self.index.capacity() * size_of::<BlockPlace>()
+    }
+
+    /// The column.
+    pub fn finish(mut self) -> Column {
+        self.end_block();
+        self.end_chunk();
+        self.chunks.shrink_to_fit();
+        self.index.shrink_to_fit();
+        Column {
+            sums: self.sums,
+            cells: self.cells,
+            bytes: bytes_of(self.chunk_bytes, self.chunks.len(), self.index.len()),
+            chunks: self.chunks,
+            index: self.index,
+        }
+    }
+}
+
+fn bytes_of_chunk(chunk: &[u8]) -> usize {
+    allocated_bytes(chunk.len()) + allocated_bytes(ARC_COUNTS + size_of::<Box<[u8]>>())
+}
+
+fn bytes_of(chunk_bytes: usize, chunks: usize, blocks: usize) -> usize {
+    let pointers = allocated_bytes(chunks * size_of::<Arc<Box<[u8]>>>());
+    // The column itself is behind an `Arc`.
+    let column = allocated_bytes(ARC_COUNTS + size_of::<Column>());
+    chunk_bytes + pointers + allocated_bytes(blocks * size_of::<BlockPlace>()) + column
+}
+
+/// See the head of this file. A clone shares the chunks.
+#[derive(Clone, Debug)]
+pub struct Column {
+    sums: usize,
+    cells: usize,
+    bytes: usize,
+    chunks: Vec<Arc<Box<[u8]>>>,
+    index: Vec<BlockPlace>,
+}
+
+/// A block, its parts found.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    first: u32,
+    cells: usize,
+    widths: [u32; 3],
+    numbers: &'a [u8],
+    events: &'a [u8],
+    descriptors: &'a [u8],
+    /// A bit for each cell; empty where no cell has sums.
+    has_sums: &'a [u8],
+    /// Sums of cells that have them, then users.
+    rest: &'a [u8],
+}
+
+impl<'a> Block<'a> {
+    /// The block at the beginning of these bytes; `None` if its packed parts do not fit.
+    fn read(bytes: &'a [u8]) -> Option<Block<'a>> {
+        let (header, rest) = bytes.split_at_checked(HEADER)?;
+        let (first, header) = header.split_first_chunk()?;
+        let &[less, numbers, events, descriptors, any_sums] = header else {
+            return None;
+        };
+        let cells = usize::from(less) + 1;
+        let widths = [numbers.into(), events.into(), descriptors.into()];
+        let (numbers, rest) = rest.split_at_checked(packed_bytes(cells, widths[0]))?;
+        let (events, rest) = rest.split_at_checked(packed_bytes(cells, widths[1]))?;
+        let (descriptors, rest) = rest.split_at_checked(packed_bytes(cells, widths[2]))?;
+        let sums = if any_sums == 0 {
+            0
+        } else {
+            packed_bytes(cells, 1)
+        };
+        let (has_sums, rest) = rest.split_at_checked(sums)?;
+        Some(Block {
+            first: u32::from_le_bytes(*first),
+            cells,
+            widths,
+            numbers,
+            events,
+            descriptors,
+            has_sums,
+            rest,
+        })
+    }
+
+    fn number(&self, at: usize) -> u32 {
+        self.first
+            .wrapping_add(unpack(self.numbers, self.widths[0], at) as u32)
+    }
+
+    fn events(&self, at: usize) -> u64 {
+        unpack(self.events, self.widths[1], at).saturating_add(1)
+    }
+
+    fn descriptor(&self, at: usize) -> u64 {
+        unpack(self.descriptors, self.widths[2], at)
+    }
+
+    fn has_sums(&self, at: usize) -> bool {
+        !self.has_sums.is_empty() && self.has_sums[at / 8] >> (at % 8) & 1 == 1
+    }
+
+    /// How many cells before this one have sums.
+    fn with_sums(&self, before: usize) -> usize {
+        (0..before).filter(|&at| self.has_sums(at)).count()
+    }
+}
+
+/// A place in a block, from which cells can be read one after the other.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    block: Block<'a>,
+    sums: usize,
+    at: usize,
+    /// Where the sums and the users of the cell at hand begin in the rest.
+    sums_at: usize,
+    users_at: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(block: Block<'a>, sums: usize) -> Reading<'a> {
+        let with_sums = block.with_sums(if block.has_sums.is_empty() {
+            0
+        } else {
+            block.cells
+        });
+        Reading {
+            block,
+            sums,
+            at: 0,
+            sums_at: 0,
+            users_at: with_sums * sums * size_of::<f64>(),
+        }
+    }
+
+    fn sums_bytes(&self) -> usize {
+        match self.block.has_sums(self.at) {
+            true => self.sums * size_of::<f64>(),
+            false => 0,
+        }
+    }
+
+    fn cell_sums(&self) -> Option<Sums<'a>> {
+        match self.sums_bytes() {
+            0 => Some(Sums::Zero),
+            len => Some(Sums::Bytes(
+                self.block.rest.get(self.sums_at..self.sums_at + len)?,
+            )),
+        }
+    }
+
+    /// The users of the cell at hand, and how many bytes they are.
+    fn users(&self) -> Option<(Users<'a>, usize)> {
+        let tail = self.block.rest.get(self.users_at..)?;
+        match self.block.descriptor(self.at) {
+            descriptor @ (LIKELY | RUNNING) => {
+                let (&[precision], tail) = tail.split_first_chunk()?;
+                let (value, tail) = tail.split_first_chunk()?;
+                let (variance, tail) = tail.split_first_chunk()?;
+                let estimate = Estimate {
+                    value: f64::from_le_bytes(*value),
+                    variance: f64::from_le_bytes(*variance),
+                    method: match descriptor {
+                        RUNNING => Method::Hip,
+                        _ => Method::Ml,
+                    },
+                };
+                let registers: &[Register] = tail.get(..Precision::new(precision)?.registers())?;
+                let users = Users::Registers {
+                    registers,
+                    estimate,
+                };
+                Some((users, BEFORE_REGISTERS + registers.len()))
+            }
+            tokens => {
+                let len = usize::try_from(tokens - TOKENS)
+                    .ok()?
+                    .checked_mul(size_of::<Token>())?;
+                Some((Users::Tokens(Tokens::Bytes(tail.get(..len)?)), len))
+            }
+        }
+    }
+
+    /// The cell at hand, and on to the next.
+    fn next(&mut self) -> Option<Cell<'a>> {
+        if self.at == self.block.cells {
+            return None;
+        }
+        let (users, len) = self.users()?;
+        let cell = Cell {
+            number: self.block.number(self.at),
+            events: self.block.events(self.at),
+            sums: self.cell_sums()?,
+            users,
+        };
+        self.sums_at += self.sums_bytes();
+        self.users_at += len;
+        self.at += 1;
+        Some(cell)
+    }
+
+    /// On to the cell at this place, without a look at the tokens of those before.
+    fn skip_to(&mut self, at: usize) {
+        while self.at < at {
+            let users = match self.block.descriptor(self.at) {
+                LIKELY | RUNNING => self.users().map_or(0, |(_, len)| len),
+                tokens => (tokens - TOKENS) as usize * size_of::<Token>(),
+            };
+            self.sums_at += self.sums_bytes();
+            self.users_at += users;
+            self.at += 1;
+        }
+    }
+
+    fn scanned(&self) -> Option<Scanned<'a>> {
+        Some(Scanned {
+            number: self.block.number(self.at),
+            events: self.block.events(self.at),
+            users: match self.block.descriptor(self.at) {
+                LIKELY | RUNNING => Bound::Estimate(self.users()?.0.estimate().value),
+                tokens => Bound::Tokens((tokens - TOKENS) as usize),
+            },
+            sums: self.cell_sums()?,
+        })
+    }
+
+    /// The place of the first cell from here on whose number is at least this.
+    fn find(&self, number: u32) -> usize {
+        let (mut low, mut high) = (self.at, self.block.cells);
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.block.number(middle) < number {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+}
+
+impl Column {
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.cells
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.cells == 0
+    }
+
+    /// Bytes that it occupies, with what holds it. What clones share counts in each.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The bytes that it consists of.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.chunks.iter().map(|chunk| &chunk[..])
+    }
+
+    fn reading(&self, block: usize) -> Option<Reading<'_>> {
+        let place = self.index.get(block)?;
+        let chunk = self.chunks.get(place.chunk as usize)?;
+        let block = Block::read(chunk.get(place.offset as usize..)?)?;
+        Some(Reading::begin(block, self.sums))
+    }
+
+    /// The block that a number would be in.
+    fn block_of(&self, number: u32) -> usize {
+        let after = self.index.partition_point(|place| place.first <= number);
+        after.saturating_sub(1)
+    }
+
+    /// The cell of a number.
+    pub fn get(&self, number: u32) -> Option<Cell<'_>> {
+        self.cursor().seek(number)
+    }
+
+    /// The cells from this number on, ascending.
+    pub fn iter_from(&self, number: u32) -> Iter<'_> {
+        let block = self.block_of(number);
+        let mut reading = self.reading(block);
+        if let Some(reading) = &mut reading {
+            reading.skip_to(reading.find(number));
+        }
+        Iter {
+            column: self,
+            block,
+            reading,
+        }
+    }
+
+    /// Hands over up to `most` cells from this number on, ascending, without a look at their tokens. Where to go on,
+    /// or `None` at the end.
+    pub fn scan_from(
+        &self,
+        from: u32,
+        most: usize,
+        mut take: impl FnMut(Scanned<'_>),
+    ) -> Option<u32> {
+        let mut left = most;
+        for block in self.block_of(from)..self.index.len() {
+            let mut reading = self.reading(block)?;
+            let begin = reading.find(from);
+            reading.skip_to(begin);
+            for at in begin..reading.block.cells {
+                if left == 0 {
+                    return Some(reading.block.number(at));
+                }
+                take(reading.scanned()?);
+                reading.skip_to(at + 1);
+                left -= 1;
+            }
+        }
+        None
+    }
+
+    /// Reads cells by ascending numbers.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor {
+            column: self,
+            block: usize::MAX,
+            reading: None,
+        }
+    }
+
+    /// Moves the chunks that nobody shares.
+    pub fn relocate(&mut self, mover: &mut impl Relocate) {
+        for chunk in self.chunks.iter_mut().filter_map(Arc::get_mut) {
+            let bytes = std::mem::take(chunk).into_vec();
+            *chunk = mover.array(bytes).into_boxed_slice();
+        }
+    }
+
+    /// A column of these bytes, with so many sums and cells of at most this precision; `None` if they are not what a
+    /// [`Builder`] makes.
+    pub fn restore(precision: Precision, sums: usize, chunks: Vec<Box<[u8]>>) -> Option<Column> {
+        let (mut index, mut cells, mut last) = (Vec::new(), 0, None);
+        for (chunk, bytes) in chunks.iter().enumerate() {
+            let mut offset = 0;
+            while offset < bytes.len() {
+                let block = Block::read(&bytes[offset..])?;
+                if block
+                    .widths
+                    .iter()
+                    .any(|&width| width > MAX_ODD_WIDTH && width != 64)
+                {
+                    return None;
+                }
+                index.push(BlockPlace {
+                    first: block.first,
+                    chunk: u32::try_from(chunk).ok()?,
+                    offset: u32::try_from(offset).ok()?,
+                });
+                let mut reading = Reading::begin(block, sums);
+                for at in 0..block.cells {
+                    let beyond = unpack(block.numbers, block.widths[0], at);
+                    let number = u64::from(block.first).checked_add(beyond)?;
+                    let number = u32::try_from(number).ok()?;
+                    if last.is_some_and(|last| last >= number) || (at == 0 && beyond != 0) {
+                        return None;
+                    }
+                    last = Some(number);
+                    is_sound(&reading.next()?, precision, sums).then_some(())?;
+                }
+                cells += block.cells;
+                let behind = block.rest.get(reading.users_at..)?.len();
+                offset = bytes.len() - behind;
+            }
+        }
+        // What could be said in several ways is said in one.
+        let mut builder = Builder::new(sums);
+        let chunk_bytes = chunks.iter().map(|chunk| bytes_of_chunk(chunk)).sum();
+        let column = Column {
+            sums,
+            cells,
+            bytes: bytes_of(chunk_bytes, chunks.len(), index.len()),
+            chunks: chunks.into_iter().map(Arc::new).collect(),
+            index,
+        };
+        column.iter_from(0).for_each(|cell| builder.push(cell));
+        let again = builder.finish();
+        again.chunks().eq(column.chunks()).then_some(column)
+    }
+}
+
+/// Whether a cell can have come about.
+fn is_sound(cell: &Cell, precision: Precision, sums: usize) -> bool {
+    let finite = (0..sums).all(|at| cell.sums.get(at).is_finite());
+    finite
+        && match cell.users {
+            Users::Tokens(tokens) => {
+                let (mut last, mut sound) = (None, tokens.len() < precision.max_tokens());
+                tokens.for_each(|token| {
+                    sound &= token::is_valid(token) && last.is_none_or(|last| last < token);
+                    last = Some(token);
+                });
+                sound
+            }
+            Users::Registers {
+                registers,
+                estimate,
+            } => {
+                let own = cell.users.precision().filter(|&own| own <= precision);
+                let possible = own.is_some_and(|own| {
+                    Dense::from_registers(registers.to_vec(), own, true).is_ok()
+                });
+                let finite = |number: f64| (0.0..=f64::MAX).contains(&number);
+                possible && finite(estimate.value) && finite(estimate.variance)
+            }
+        }
+}
+
+/// The cells of a column, ascending.
+pub struct Iter<'a> {
+    column: &'a Column,
+    block: usize,
+    reading: Option<Reading<'a>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Cell<'a>;
+
+    fn next(&mut self) -> Option<Cell<'a>> {
+        loop {
+            if let Some(cell) = self.reading.as_mut()?.next() {
+                return Some(cell);
+            }
+            self.block += 1;
+            self.reading = self.column.reading(self.block);
+        }
+    }
+}
+
+/// Reads cells of a column by their numbers, which must ascend.
+pub struct Cursor<'a> {
+    column: &'a Column,
+    block: usize,
+    reading: Option<Reading<'a>>,
+}
+
+impl<'a> Cursor<'a> {
+    /// The cell of this number, which is not lower than the one before.
+    pub fn seek(&mut self, number: u32) -> Option<Cell<'a>> {
+        let block = self.column.block_of(number);
+        if block != self.block {
+            self.block = block;
+            self.reading = self.column.reading(block);
+        }
+        let reading = self.reading.as_mut()?;
+        reading.skip_to(reading.find(number));
+        // Left at the cell, which may be asked for again.
+        let cell = { *reading }.next()?;
+        (cell.number == number).then_some(cell)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cube::cell::OpenUsers;
+    use crate::sketch::HashFamily;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Debug)]
+    struct Own {
+        events: u64,
+        sums: Vec<f64>,
+        users: OpenUsers,
+    }
+
+    fn precision(p: u8) -> Precision {
+        Precision::new(p).unwrap()
+    }
+
+    fn cells(sums: usize, p: u8) -> impl Strategy<Value = BTreeMap<u32, Own>> {
+        let number = prop_oneof![0u32..2_000, any::<u32>()];
+        let events = prop_oneof![1u64..10, any::<u64>().prop_map(|events| events.max(1))];
+        let sum = prop_oneof![Just(0.0), -1e15..1e15];
+        let users = prop_oneof![8 => 0u64..6, 1 => 0u64..400];
+        let cell = (
+            events,
+            prop::collection::vec(sum, sums),
+            users,
+            any::<u64>(),
+        );
+        let cell = cell.prop_map(move |(events, sums, users, seed)| {
+            let mut own = OpenUsers::NOBODY;
+            for user in 0..users {
+                let bytes = (seed ^ user).to_le_bytes();
+                own.add_hash(HashFamily::default().hash(&bytes), precision(p));
+            }
+            Own {
+                events,
+                sums,
+                users: own,
+            }
+        });
+        prop::collection::btree_map(number, cell, 0..600)
+    }
+
+    fn build(cells: &BTreeMap<u32, Own>, sums: usize) -> Column {
+        let mut builder = Builder::new(sums);
+        for (&number, own) in cells {
+            builder.push(Cell {
+                number,
+                events: own.events,
+                sums: Sums::Numbers(&own.sums),
+                users: own.users.users(),
+            });
+        }
+        builder.finish()
+    }
+
+    fn is_like(cell: &Cell, own: &Own) -> bool {
+        let sums = own
+            .sums
+            .iter()
+            .enumerate()
+            .all(|(at, &sum)| cell.sums.get(at) == sum);
+        let users = match (cell.users, own.users.users()) {
+            (Users::Tokens(a), Users::Tokens(b)) => {
+                let list = |tokens: Tokens| {
+                    let mut list = vec![];
+                    tokens.for_each(|token| list.push(token));
+                    list.sort_unstable();
+                    list
+                };
+                list(a) == list(b)
+            }
+            (
+                Users::Registers {
+                    registers: a,
+                    estimate: x,
+                },
+                Users::Registers {
+                    registers: b,
+                    estimate: y,
+                },
+            ) => a == b && x == y,
+            _ => false,
+        };
+        cell.events == own.events && sums && users
+    }
+
+    fn chunks(column: &Column) -> Vec<Box<[u8]>> {
+        column.chunks().map(Box::from).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_column_holds_what_was_put_in(cells in cells(2, 7), wanted in prop::collection::vec(0u32..2_100, 0..50)) {
+            let column = build(&cells, 2);
+            prop_assert_eq!(column.len(), cells.len());
+            let mut twin = cells.iter();
+            for cell in column.iter_from(0) {
+                let (&number, own) = twin.next().unwrap();
+                prop_assert_eq!(cell.number, number);
+                prop_assert!(is_like(&cell, own));
+            }
+            prop_assert!(twin.next().is_none());
+            let mut wanted = wanted;
+            wanted.sort_unstable();
+            let mut cursor = column.cursor();
+            for number in wanted {
+                for cell in [column.get(number), cursor.seek(number)] {
+                    prop_assert_eq!(cell.is_some(), cells.contains_key(&number));
+                    prop_assert!(cell.is_none_or(|cell| is_like(&cell, &cells[&number])));
+                }
+                let after = column.iter_from(number).map(|cell| cell.number);
+                prop_assert!(after.eq(cells.range(number..).map(|(&number, _)| number)));
+            }
+        }
+
+        #[test]
+        fn a_scan_in_pieces_sees_every_cell_once(cells in cells(1, 6), most in 1usize..300) {
+            let column = build(&cells, 1);
+            let (mut seen, mut from) = (vec![], Some(0));
+            while let Some(number) = from {
+                from = column.scan_from(number, most, |cell| {
+                    let bound = match cells[&cell.number].users.users() {
+                        Users::Tokens(tokens) => Bound::Tokens(tokens.len()),
+                        Users::Registers { estimate, .. } => Bound::Estimate(estimate.value),
+                    };
+                    assert_eq!(cell.users, bound);
+                    assert_eq!(cell.sums.get(0), cells[&cell.number].sums[0]);
+                    seen.push((cell.number, cell.events));
+                });
+            }
+            let all: Vec<_> = cells.iter().map(|(&number, own)| (number, own.events)).collect();
+            prop_assert_eq!(seen, all);
+        }
+
+        #[test]
+        fn a_column_is_read_back_from_its_bytes_and_from_no_others(cells in cells(1, 6), at in any::<prop::sample::Index>(), with in 1u8..) {
+            let column = build(&cells, 1);
+            let again = Column::restore(precision(6), 1, chunks(&column)).unwrap();
+            prop_assert!(again.chunks().eq(column.chunks()));
+            prop_assert_eq!(again.memory_bytes(), column.memory_bytes());
+            prop_assert_eq!(&again.index, &column.index);
+            let mut damaged = chunks(&column);
+            if let Some(chunk) = damaged.first_mut() {
+                let at = at.index(chunk.len());
+                chunk[at] ^= with;
+                // Another column, or none; but never one that is read in another way than it was checked.
+                if let Some(other) = Column::restore(precision(6), 1, damaged) {
+                    prop_assert_eq!(other.iter_from(0).count(), other.len());
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_column_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Some(column) = Column::restore(precision(10), 1, vec![bytes.into()]) {
+                prop_assert_eq!(column.iter_from(0).count(), column.len());
+            }
+        }
+    }
+
+    #[test]
+    fn large_cells_lie_in_chunks_of_their_own() {
+        let p = precision(16);
+        let registers = vec![4u8; p.registers()];
+        let estimate = Estimate {
+            value: 5.0,
+            variance: 1.0,
+            method: Method::Ml,
+        };
+        let mut builder = Builder::new(0);
+        for number in 1..=3 {
+            let users = Users::Registers {
+                registers: &registers,
+                estimate,
+            };
+            builder.push(Cell {
+                number,
+                events: 9,
+                sums: Sums::Zero,
+                users,
+            });
+        }
+        let column = builder.finish();
+        assert_eq!(column.chunks().len(), 3);
+        assert_eq!(column.iter_from(2).count(), 2);
+        assert!(Column::restore(p, 0, chunks(&column)).is_some());
+        assert!(Column::restore(precision(15), 0, chunks(&column)).is_none());
+    }
+}

@@ -2,18 +2,26 @@
 
 #![deny(unsafe_code)]
 
+pub mod body;
 pub mod calendar;
 pub mod cell;
 pub mod column;
 pub mod cover;
+pub mod horizon;
 pub mod intern;
+pub mod merge;
+pub mod numbers;
+pub mod open;
+pub mod paged;
 pub mod query;
 pub mod question;
+pub mod recent;
+pub mod restore;
 pub mod schema;
+pub mod seen;
 pub mod source;
 pub mod table;
 pub mod users;
-
-mod body;
+mod view;
 
 pub use body::{Cube, Event, TooLate, Verdict, Watch};

@@ -1,12 +1,28 @@
 //! What a cube is made for: its tiers of time, dimensions, groups and measures. It is declared once and
 //! decides what can be asked.
 //!
+//! # Columns
+//!
 //! A *column* is the total, a dimension or a group of dimensions, numbered in this order. Within a column every
 //! value (of a group: every combination of values) has a number from 1 on, and its cell stands under it;
 //! [`OTHER`] is the cell of all values that a full column has no place for.
+//!
+//! # Tiers
+//!
+//! Events are written into slices of the finest tier. Every other tier is made of the coarsest finer one of which
+//! its slices are whole multiples ([`Schema::source`]): months of days where there are days, and never of weeks.
+//! A tier that no finer one fits into could never be filled, and one that forgets its slices before the coarser tier
+//! made of them has taken them in would lose events; [`Schema::check`] refuses both.
+//!
+//! # Names
+//!
+//! Dimensions and measures share one space of names, since both stand as fields of an event and of a row.
+//! The words of questions and answers cannot be names ([`RESERVED`]): behind `BY device` a word has to be either
+//! another dimension or the beginning of the next part of the question, whatever the cube has been declared with.
 
-use super::calendar::{Calendar, Span};
+use super::calendar::{Calendar, Span, nests};
 use crate::sketch::{HashFamily, Precision};
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// The number of the cell `(other)`.
@@ -47,6 +63,9 @@ pub const PRECISIONS: RangeInclusive<u8> = 4..=16;
 
 /// Precisions of the sketch that knows who is new.
 pub const NEW_PRECISIONS: RangeInclusive<u8> = 4..=18;
+
+/// The longest name of a dimension or measure, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
 
 /// The largest magnitude of a measure.
 pub const MAX_MEASURE: f64 = 1e15;
@@ -107,4 +126,493 @@ pub struct Schema {
     pub hash: HashFamily,
     /// Bytes beyond which writes are refused.
     pub max_bytes: Option<u64>,
+}
+
+/// Values that are few, so that each has many users and is looked at closely.
+const FEW_VALUES: u32 = 64;
+
+/// Values that are many, so that each has few users and there are many cells.
+const MANY_VALUES: u32 = 10_000;
+
+/// The precision of a column where nothing is said, by how many values it keeps apart. That of the total is the
+/// one of a single value.
+pub const fn default_precision(values: u32) -> Precision {
+    let bits = match values {
+        ..=FEW_VALUES => 14,
+        ..=MANY_VALUES => 12,
+        _ => 10,
+    };
+    match Precision::new(bits) {
+        Some(precision) => precision,
+        None => Precision::DEFAULT,
+    }
+}
+
+/// Words of questions, answers, and declarations, in lower case. No name may be one of them, in any case.
+///
+/// `cost` and `revenue` are not among them, though questions use them: they always stand before a name, never
+/// in the place of one, and they are what many measures are called.
+#[rustfmt::skip]
+pub const RESERVED: &[&str] = &[
+    // Declarations.
+    "add", "dimension", "group", "hash", "maxbytes", "measure", "new", "precision", "tier", "timezone", "userlevel",
+    "values", "weekstart",
+    // Events.
+    "drop", "error", "fields", "idmp", "late", "rows",
+    // Questions.
+    "asc", "at", "bucket", "by", "click", "cohort", "compare", "confidence", "conversion", "cube", "desc", "every",
+    "fill", "from", "impression", "in", "last", "limit", "metrics", "not", "offset", "order", "period", "periods",
+    "previous", "retention", "return", "steps", "to", "users", "where", "zero",
+    // Units of time.
+    "ms", "s", "m", "h", "d", "w", "mo", "q", "y",
+    // What an answer says beside dimensions and measures.
+    "at_least", "change", "change_lower", "change_upper", "conversion_rate", "conversion_rate_lower",
+    "conversion_rate_upper", "cpa", "cpc", "ctr", "ctr_lower", "ctr_upper", "difference", "dormant", "earlier_from",
+    "events", "first_in_kept", "lower", "method", "new_lower", "new_upper", "other_events", "p_value", "resurrected",
+    "retained", "roi", "unique", "unique_clicks", "unique_conversions", "unique_impressions", "unique_lower",
+    "unique_upper", "upper", "zone",
+];
+
+/// Whether a word may be the name of a dimension or measure: a letter or underscore, then letters, digits and
+/// underscores, and none of [`RESERVED`].
+pub fn is_name(word: &[u8]) -> bool {
+    is_well_formed(word) && !is_reserved(word)
+}
+
+fn is_well_formed(word: &[u8]) -> bool {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    word.len() <= MAX_NAME_BYTES
+        && word.first().is_some_and(|first| !first.is_ascii_digit())
+        && word.iter().all(in_name)
+}
+
+fn is_reserved(word: &[u8]) -> bool {
+    RESERVED
+        .iter()
+        .any(|reserved| word.eq_ignore_ascii_case(reserved.as_bytes()))
+}
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The dimension at this position.
+    Dimension(usize),
+    /// The measure at this position.
+    Measure(usize),
+}
+
+/// Parts of a schema of which there may be only so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// See [`Schema::tiers`].
+    Tiers,
+    /// See [`Schema::dimensions`].
+    Dimensions,
+    /// See [`Schema::groups`].
+    Groups,
+    /// See [`Schema::measures`].
+    Measures,
+}
+
+impl Part {
+    /// The most there may be.
+    pub fn most(self) -> usize {
+        match self {
+            Part::Tiers => MAX_TIERS,
+            Part::Dimensions => MAX_DIMENSIONS,
+            Part::Groups => MAX_GROUPS,
+            Part::Measures => MAX_MEASURES,
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Tiers => "tiers",
+            Part::Dimensions => "dimensions",
+            Part::Groups => "groups",
+            Part::Measures => "measures",
+        })
+    }
+}
+
+/// What is wrong with a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaError {
+    /// There is no tier.
+    NoTier,
+    /// More of a part than there may be.
+    TooMany(Part, usize),
+    /// No name has this form.
+    Name(String),
+    /// The name is a word of questions and answers.
+    Reserved(String),
+    /// Two dimensions or measures have this name.
+    NameTwice(String),
+    /// Time cannot be cut into slices of this length.
+    NotASlice(Span),
+    /// Two tiers have slices of this length.
+    SliceTwice(Span),
+    /// The tiers do not go from the finest to the coarsest.
+    Order,
+    /// No finer tier's slices fit into these.
+    NoSource(Span),
+    /// Slices are kept for less than one of them, or of those that are made of them, lasts.
+    Retention {
+        /// Of the tier.
+        slice: Span,
+        /// How long they are kept.
+        retention: Span,
+        /// How long they would have to be.
+        least: Span,
+    },
+    /// All tiers together come to so many slices.
+    TooManySlices(u64),
+    /// A precision outside the range.
+    Precision(u32, RangeInclusive<u8>),
+    /// A number of values to keep apart that is none.
+    Values(u32),
+    /// A group of so many dimensions.
+    GroupSize(usize),
+    /// The position of a dimension in a group is none.
+    GroupOfNothing(usize),
+    /// A dimension stands twice in a group.
+    GroupRepeats(String),
+    /// Two groups are of the same dimensions.
+    GroupTwice(Vec<String>),
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SchemaError::NoTier => write!(f, "there is no tier"),
+            SchemaError::TooMany(part, given) => {
+                write!(
+                    f,
+                    "there may be at most {} {part}, got {given}",
+                    part.most()
+                )
+            }
+            SchemaError::Name(name) => write!(f, "'{name}' cannot be a name"),
+            SchemaError::Reserved(name) => {
+                write!(f, "'{name}' is a word of questions and cannot be a name")
+            }
+            SchemaError::NameTwice(name) => write!(f, "the name '{name}' is given twice"),
+            SchemaError::NotASlice(slice) => {
+                write!(
+                    f,
+                    "time cannot be cut into slices of {slice} of elapsed time"
+                )
+            }
+            SchemaError::SliceTwice(slice) => write!(f, "there are two tiers of {slice}"),
+            SchemaError::Order => write!(f, "tiers do not go from the finest to the coarsest"),
+            SchemaError::NoSource(slice) => {
+                write!(
+                    f,
+                    "slices of {slice} are not made of whole slices of any finer tier"
+                )
+            }
+            SchemaError::Retention {
+                slice,
+                retention,
+                least,
+            } => write!(
+                f,
+                "slices of {slice} must be kept for {least} or more, got {retention}"
+            ),
+            SchemaError::TooManySlices(slices) => {
+                write!(
+                    f,
+                    "the tiers may keep {MAX_SLICES} slices together, got {slices}"
+                )
+            }
+            SchemaError::Precision(given, range) => {
+                let (least, most) = (range.start(), range.end());
+                write!(f, "precision must be {least} to {most}, got {given}")
+            }
+            SchemaError::Values(given) => {
+                write!(f, "values must be 1 to {MAX_VALUES}, got {given}")
+            }
+            SchemaError::GroupSize(given) => {
+                let (least, most) = (GROUP_SIZE.start(), GROUP_SIZE.end());
+                write!(f, "a group is of {least} to {most} dimensions, got {given}")
+            }
+            SchemaError::GroupOfNothing(position) => {
+                write!(f, "a group names dimension {position}, which is none")
+            }
+            SchemaError::GroupRepeats(name) => write!(f, "a group names '{name}' twice"),
+            SchemaError::GroupTwice(names) => {
+                write!(f, "there are two groups of {}", names.join(","))
+            }
+        }
+    }
+}
+
+/// A month by its average in the Gregorian calendar, in which 400 years are 146,097 days.
+const AVERAGE_MONTH: i64 = 146_097 * DAY / 4800;
+const DAY: i64 = 86_400_000;
+
+/// How long a span lasts on an average, in milliseconds, to compare spans of different kinds.
+fn average_millis(span: Span) -> i64 {
+    let times = |count: u32, each: i64| i64::from(count).saturating_mul(each);
+    match span {
+        Span::Millis(millis) => millis,
+        Span::Days(days) => times(days, DAY),
+        Span::Weeks(weeks) => times(weeks, 7 * DAY),
+        Span::Months(months) => times(months, AVERAGE_MONTH),
+    }
+}
+
+fn require(met: bool, error: impl FnOnce() -> SchemaError) -> Result<(), SchemaError> {
+    if met { Ok(()) } else { Err(error()) }
+}
+
+impl Schema {
+    /// Whether a cube can be made for it. Everything that reads or makes a schema asks.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        for (part, given) in [
+            (Part::Tiers, self.tiers.len()),
+            (Part::Dimensions, self.dimensions.len()),
+            (Part::Groups, self.groups.len()),
+            (Part::Measures, self.measures.len()),
+        ] {
+            require(given <= part.most(), || SchemaError::TooMany(part, given))?;
+        }
+        self.check_tiers()?;
+        self.check_names()?;
+        self.check_groups()?;
+        self.check_numbers()
+    }
+
+    fn check_tiers(&self) -> Result<(), SchemaError> {
+        require(!self.tiers.is_empty(), || SchemaError::NoTier)?;
+        for (position, tier) in self.tiers.iter().enumerate() {
+            let slice = tier.slice;
+            require(slice.is_slice() && average_millis(slice) > 0, || {
+                SchemaError::NotASlice(slice)
+            })?;
+            let before = &self.tiers[..position];
+            let twice = before.iter().any(|other| other.slice == slice);
+            require(!twice, || SchemaError::SliceTwice(slice))?;
+            let ascends = before
+                .iter()
+                .all(|other| average_millis(other.slice) <= average_millis(slice));
+            require(ascends, || SchemaError::Order)?;
+            let made_of = position == 0 || self.source(position).is_some();
+            require(made_of, || SchemaError::NoSource(slice))?;
+        }
+        let mut slices = 0u64;
+        for (
+            position,
+            &Tier {
+                slice, retention, ..
+            },
+        ) in self.tiers.iter().enumerate()
+        {
+            let made_of_it = (position + 1..self.tiers.len())
+                .filter(|&coarser| self.source(coarser) == Some(position))
+                .map(|coarser| self.tiers[coarser].slice);
+            let least = made_of_it.fold(slice, |least, coarser| {
+                if average_millis(coarser) > average_millis(least) {
+                    coarser
+                } else {
+                    least
+                }
+            });
+            let kept = average_millis(retention);
+            require(kept >= average_millis(least), || SchemaError::Retention {
+                slice,
+                retention,
+                least,
+            })?;
+            slices = slices.saturating_add(kept as u64 / average_millis(slice) as u64);
+        }
+        require(slices <= MAX_SLICES, || SchemaError::TooManySlices(slices))
+    }
+
+    fn check_names(&self) -> Result<(), SchemaError> {
+        let names: Vec<&str> = self.names().collect();
+        for (position, &name) in names.iter().enumerate() {
+            require(is_well_formed(name.as_bytes()), || {
+                SchemaError::Name(name.to_owned())
+            })?;
+            require(!is_reserved(name.as_bytes()), || {
+                SchemaError::Reserved(name.to_owned())
+            })?;
+            let twice = names[..position].contains(&name);
+            require(!twice, || SchemaError::NameTwice(name.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), SchemaError> {
+        let mut sets: Vec<Vec<usize>> = Vec::with_capacity(self.groups.len());
+        for group in &self.groups {
+            let size = group.dimensions.len();
+            require(GROUP_SIZE.contains(&size), || SchemaError::GroupSize(size))?;
+            let mut set = group.dimensions.clone();
+            set.sort_unstable();
+            if let Some(&none) = set
+                .iter()
+                .find(|&&dimension| dimension >= self.dimensions.len())
+            {
+                return Err(SchemaError::GroupOfNothing(none));
+            }
+            let name = |dimension: usize| self.dimensions[dimension].name.clone();
+            if let Some(pair) = set.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(SchemaError::GroupRepeats(name(pair[0])));
+            }
+            require(!sets.contains(&set), || {
+                SchemaError::GroupTwice(set.iter().map(|&dimension| name(dimension)).collect())
+            })?;
+            sets.push(set);
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), SchemaError> {
+        let columns = (0..self.columns()).map(|column| self.precision_of(column));
+        let tiers = self.tiers.iter().filter_map(|tier| tier.precision);
+        let ranges = columns
+            .chain(tiers)
+            .map(|precision| (precision, PRECISIONS));
+        let new = self.new.map(|precision| (precision, NEW_PRECISIONS));
+        for (precision, range) in ranges.chain(new) {
+            let bits = precision.bits();
+            let least_and_most = u32::from(*range.start())..=u32::from(*range.end());
+            require(least_and_most.contains(&bits), || {
+                SchemaError::Precision(bits, range)
+            })?;
+        }
+        for values in (0..self.columns()).filter_map(|column| self.values_of(column)) {
+            require((1..=MAX_VALUES).contains(&values), || {
+                SchemaError::Values(values)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The tier that a tier is made of: the coarsest finer one whose slices make up its own. The finest is made of
+    /// events.
+    pub fn source(&self, tier: usize) -> Option<usize> {
+        let slice = self.tiers[tier].slice;
+        (0..tier)
+            .rev()
+            .find(|&finer| nests(self.tiers[finer].slice, slice))
+    }
+
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        1 + self.dimensions.len() + self.groups.len()
+    }
+
+    /// The column of a dimension.
+    pub fn dimension_column(&self, dimension: usize) -> usize {
+        1 + dimension
+    }
+
+    /// The column of a group.
+    pub fn group_column(&self, group: usize) -> usize {
+        1 + self.dimensions.len() + group
+    }
+
+    /// The group of exactly these dimensions, in whatever order; each of them is given once.
+    pub fn group_of(&self, dimensions: &[usize]) -> Option<usize> {
+        self.groups.iter().position(|group| {
+            let of = &group.dimensions;
+            of.len() == dimensions.len()
+                && dimensions.iter().all(|dimension| of.contains(dimension))
+        })
+    }
+
+    /// How many sums a cell has: the measures, and then, where they are counted, the new users.
+    pub fn sums(&self) -> usize {
+        self.measures.len() + usize::from(self.new.is_some())
+    }
+
+    /// Of the cells of a column.
+    pub fn precision_of(&self, column: usize) -> Precision {
+        match self.kind(column) {
+            Column::Total => self.precision,
+            Column::Dimension(dimension) => dimension.precision,
+            Column::Group(group) => group.precision,
+        }
+    }
+
+    /// How many values a column keeps apart in a slice; the total has none to keep.
+    pub fn values_of(&self, column: usize) -> Option<u32> {
+        match self.kind(column) {
+            Column::Total => None,
+            Column::Dimension(dimension) => Some(dimension.values),
+            Column::Group(group) => Some(group.values),
+        }
+    }
+
+    fn kind(&self, column: usize) -> Column<'_> {
+        let Some(dimension) = column.checked_sub(1) else {
+            return Column::Total;
+        };
+        match self.dimensions.get(dimension) {
+            Some(dimension) => Column::Dimension(dimension),
+            None => Column::Group(&self.groups[dimension - self.dimensions.len()]),
+        }
+    }
+
+    /// What a name is of; names are compared byte by byte.
+    #[inline]
+    pub fn field(&self, name: &[u8]) -> Option<Field> {
+        // There are at most 48, nearly all of which differ in their length already.
+        let dimension = self
+            .dimensions
+            .iter()
+            .position(|dimension| dimension.name.as_bytes() == name);
+        dimension
+            .map(Field::Dimension)
+            .or_else(|| self.measure(name).map(Field::Measure))
+    }
+
+    /// The position of the measure of this name.
+    pub fn measure(&self, name: &[u8]) -> Option<usize> {
+        self.measures
+            .iter()
+            .position(|measure| measure.as_bytes() == name)
+    }
+
+    /// The names of dimensions, then of measures.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let dimensions = self.dimensions.iter().map(|dimension| &*dimension.name);
+        dimensions.chain(self.measures.iter().map(String::as_str))
+    }
+
+    /// Bytes that it occupies.
+    pub fn memory_bytes(&self) -> usize {
+        let names: usize = self
+            .dimensions
+            .iter()
+            .map(|dimension| dimension.name.capacity())
+            .sum();
+        let names = names + self.measures.iter().map(String::capacity).sum::<usize>();
+        let groups: usize = self
+            .groups
+            .iter()
+            .map(|group| group.dimensions.capacity())
+            .sum();
+        let zone = self.calendar.zone.memory_bytes() - size_of_val(&self.calendar.zone);
+        size_of::<Schema>()
+            + self.tiers.capacity() * size_of::<Tier>()
+            + self.dimensions.capacity() * size_of::<Dimension>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.measures.capacity() * size_of::<String>()
+            + groups * size_of::<usize>()
+            + names
+            + zone
+    }
+}
+
+/// What a column is of.
+enum Column<'s> {
+    Total,
+    Dimension(&'s Dimension),
+    Group(&'s Group),
 }

@@ -1,5 +1,6 @@
 //! The users of a cell as they lie in memory, wherever that is: what columns hand out and unions take in.
 
+use super::paged::Paged;
 use crate::sketch::Estimate;
 use crate::sketch::token::Token;
 use crate::sketch::{Precision, register::Register};
@@ -87,6 +88,14 @@ impl Users<'_> {
         }
     }
 
+    /// How many tokens; `None` of registers.
+    pub fn token_count(&self) -> Option<usize> {
+        match self {
+            Users::Tokens(tokens) => Some(tokens.len()),
+            Users::Registers { .. } => None,
+        }
+    }
+
     /// Bytes that whoever reads them has to read.
     pub fn bytes(&self) -> usize {
         match self {
@@ -103,6 +112,8 @@ pub enum Sums<'a> {
     Zero,
     /// As numbers.
     Numbers(&'a [f64]),
+    /// An array for each sum, as long as the cells that have had one, and which cell it is.
+    Arrays(&'a [Paged<f64>], usize),
     /// As bytes, eight each, low byte first.
     Bytes(&'a [u8]),
 }
@@ -113,6 +124,7 @@ impl Sums<'_> {
         match *self {
             Sums::Zero => 0.0,
             Sums::Numbers(numbers) => numbers[at],
+            Sums::Arrays(arrays, cell) => arrays[at].get(cell).copied().unwrap_or(0.0),
             Sums::Bytes(bytes) => f64::from_le_bytes(bytes.as_chunks().0[at]),
         }
     }

@@ -81,6 +81,29 @@ impl<'a> ArgList<'a> {
             })
     }
 
+    /// Rows of so many, in their order; the last may be shorter.
+    pub fn rows(self, width: usize) -> impl Iterator<Item = ArgList<'a>> {
+        let positions = (self.position..).step_by(width);
+        positions
+            .zip(self.strings.chunks(width))
+            .map(|(position, strings)| ArgList { strings, position })
+    }
+
+    /// The first so many, and the others.
+    pub fn split_at(self, number: usize) -> (ArgList<'a>, ArgList<'a>) {
+        let (first, others) = self.strings.split_at(number.min(self.len()));
+        let position = self.position + first.len() as i32;
+        let others = ArgList {
+            strings: others,
+            position,
+        };
+        let first = ArgList {
+            strings: first,
+            ..self
+        };
+        (first, others)
+    }
+
     /// The one that there is, if there is only one.
     pub fn only(self) -> Option<Arg<'a>> {
         self.iter().next().filter(|_| self.len() == 1)
@@ -179,13 +202,35 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The end of the command.
-    pub fn end(&self) -> Result<(), CommandError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(CommandError::Arity)
+    /// All that are left, without reading them.
+    pub fn left(&self) -> ArgList<'a> {
+        self.rest
+    }
+
+    /// All that are left; none where there are none.
+    pub fn take_all(&mut self) -> ArgList<'a> {
+        let end = self.rest.position + self.rest.len() as i32;
+        let none = ArgList {
+            strings: &[],
+            position: end,
+        };
+        std::mem::replace(&mut self.rest, none)
+    }
+
+    /// The next argument, if there is one, without reading it.
+    #[inline]
+    pub fn peek(&self) -> Option<Arg<'a>> {
+        self.rest.iter().next()
+    }
+
+    /// Reads the next argument if it is this word, in any case; whether it was.
+    #[inline]
+    pub fn skip_word(&mut self, word: &str) -> bool {
+        let found = self.peek().is_some_and(|next| next.is_word(word));
+        if found {
+            self.next_word();
         }
+        found
     }
 
     /// How many are left.

@@ -166,6 +166,9 @@ impl Arena {
         if doc.multiple {
             arg.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE as c_int;
         }
+        if doc.repeated {
+            arg.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE_TOKEN as c_int;
+        }
         arg.key_spec_index = -1;
         arg.type_ = match &doc.kind {
             ArgKind::Key(spec) => {

@@ -1,7 +1,8 @@
 //! A command's syntax, written once.
 //!
 //! [`syntax!`](crate::syntax) declares what a command takes: first its parameters, in their order, then
-//! its options, which stand behind words and come in any order. From the one declaration come
+//! its options, which stand behind words and come in any order, and then, where there are any, parameters
+//! that stand behind the options. From the one declaration come
 //!
 //! * the arguments and key specifications of COMMAND DOCS and COMMAND INFO, and the number of words
 //!   (`arity`), for the server and its clients;
@@ -29,6 +30,44 @@
 //! let described = Question::describe();
 //! assert_eq!(described.form("HLL.COUNTS"), "HLL.COUNTS numkeys key [key ...] [CONFIDENCE confidence]");
 //! assert_eq!(described.arity(), -2);
+//! ```
+//!
+//! **An option may have options of its own**, and may be given several times. What belongs to one is a syntax
+//! like that of a command ([`Block`]), and takes each word that is its own: a word goes to the clause just before
+//! it if it can, and otherwise to the command.
+//!
+//! ```
+//! use redis_hll::server::args::Arg;
+//! use redis_hll::server::syntax::{Block, Bytes, Integer, Optional, Repeated, Syntax};
+//! use redis_hll::syntax;
+//!
+//! syntax! {
+//!     /// A column of a table.
+//!     pub struct Column<'a> {
+//!         name: Arg<'a> = Bytes("name");
+//!     }
+//!     options {
+//!         width: Option<i64> = Optional("WIDTH", Integer("width", 1..=100));
+//!     }
+//! }
+//!
+//! syntax! {
+//!     /// A table, and one thing more.
+//!     pub struct Table<'a> {
+//!     }
+//!     options {
+//!         columns: Vec<Column<'a>> = Repeated("COLUMN", Block::<Column>::new());
+//!         width: Option<i64> = Optional("WIDTH", Integer("width", 1..=1000));
+//!     }
+//!     then {
+//!         title: Arg<'a> = Bytes("title");
+//!     }
+//! }
+//!
+//! assert_eq!(
+//!     Table::describe().form("PRINT"),
+//!     "PRINT [COLUMN name [WIDTH width]]... [WIDTH width] title"
+//! );
 //! ```
 //!
 //! **A word that nobody handles does not compile.** An option is a private field of the result, and a field
@@ -62,7 +101,7 @@ use redis_module::raw;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-/// What a command takes. Implemented by [`syntax!`](crate::syntax).
+/// What a command, or a part of one, takes. Implemented by [`syntax!`](crate::syntax).
 pub trait Syntax {
     /// The arguments, read.
     type Value<'a>;
@@ -70,9 +109,32 @@ pub trait Syntax {
     /// For the server, for clients and for errors.
     fn describe() -> Description;
 
+    /// The words that options begin with.
+    fn words() -> Vec<&'static str>;
+
+    /// Reads as far as the syntax goes. What `end` says of the arguments behind it comes before what the options
+    /// have to say of themselves.
+    fn read_part<'a>(args: &mut Args<'a>, end: End<'a>) -> Result<Self::Value<'a>, CommandError>;
+
     /// Reads all arguments.
-    fn read<'a>(args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError>;
+    fn read<'a>(args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Self::read_part(args, Self::end)
+    }
+
+    /// Refuses what is left.
+    fn end(args: &Args) -> Result<(), CommandError> {
+        match args.peek() {
+            None => Ok(()),
+            Some(word) => match &Self::words()[..] {
+                [] => Err(CommandError::Arity),
+                known => Err(args.unknown_option(word, known, &Self::describe())),
+            },
+        }
+    }
 }
+
+/// What is to be said of the arguments behind a syntax.
+pub type End<'a> = fn(&Args<'a>) -> Result<(), CommandError>;
 
 /// Declares a command's syntax; see [`server::syntax`](crate::server::syntax).
 #[macro_export]
@@ -85,11 +147,15 @@ macro_rules! syntax {
         $(options {
             $($option:ident: $option_type:ty = $clause:expr;)*
         })?
+        $(then {
+            $($last:ident: $last_type:ty = $last_parameter:expr;)*
+        })?
     ) => {
         $(#[$about])*
         $vis struct $name<$a> {
             $($field: $type,)*
             $($($option: $option_type,)*)?
+            $($($last: $last_type,)*)?
         }
 
         impl $crate::server::syntax::Syntax for $name<'static> {
@@ -100,30 +166,41 @@ macro_rules! syntax {
                 let mut description = $crate::server::syntax::Description::default();
                 $(description.parameter(&$parameter);)*
                 $($(description.clause(&$clause);)*)?
+                $($(description.parameter(&$last_parameter);)*)?
                 description
             }
 
-            fn read<$a>(
+            fn words() -> Vec<&'static str> {
+                #[allow(unused_mut, reason = "a command may have no options")]
+                let mut words = Vec::new();
+                $($(words.extend($crate::server::syntax::Clause::words(&$clause));)*)?
+                words
+            }
+
+            #[inline]
+            fn read_part<$a>(
                 args: &mut $crate::server::args::Args<$a>,
+                end: $crate::server::syntax::End<$a>,
             ) -> Result<$name<$a>, $crate::server::error::CommandError> {
                 $(let $field = $crate::server::syntax::Parameter::read(&$parameter, args)?;)*
                 $(
                     $(let mut $option = Default::default();)*
-                    while let Some(word) = args.next_word() {
+                    loop {
                         $(
-                            if $crate::server::syntax::Clause::take(&$clause, word, args, &mut $option)? {
+                            if $crate::server::syntax::Clause::take(&$clause, args, &mut $option)? {
                                 continue;
                             }
                         )*
-                        let known = [$($crate::server::syntax::Clause::words(&$clause),)*].concat();
-                        return Err(args.unknown_option(word, &known, &Self::describe()));
+                        break;
                     }
-                    $(let $option = $crate::server::syntax::Clause::finish(&$clause, $option)?;)*
                 )?
-                args.end()?;
+                $($(let $last = $crate::server::syntax::Parameter::read(&$last_parameter, args)?;)*)?
+                end(args)?;
+                $($(let $option = $crate::server::syntax::Clause::finish(&$clause, $option)?;)*)?
                 Ok($name {
                     $($field,)*
                     $($($option,)*)?
+                    $($($last,)*)?
                 })
             }
         }
@@ -196,6 +273,8 @@ pub struct ArgDoc {
     pub(super) token: Option<&'static str>,
     pub(super) optional: bool,
     pub(super) multiple: bool,
+    /// Whether the word comes again with each of several.
+    pub(super) repeated: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -218,6 +297,7 @@ impl ArgDoc {
             token: None,
             optional: false,
             multiple: false,
+            repeated: false,
         }
     }
 
@@ -237,6 +317,12 @@ impl ArgDoc {
 
     fn optional(mut self) -> ArgDoc {
         self.optional = true;
+        self
+    }
+
+    fn repeated(mut self) -> ArgDoc {
+        self.multiple = true;
+        self.repeated = true;
         self
     }
 
@@ -269,6 +355,9 @@ impl ArgDoc {
             Some(token) => format!("{token} {value}"),
             None => value,
         };
+        if self.repeated {
+            return format!("[{form}]...");
+        }
         if self.multiple {
             form = format!("{form} [{form} ...]");
         }
@@ -360,6 +449,11 @@ pub struct Width {
 }
 
 impl Width {
+    const NONE: Width = Width {
+        least: 0,
+        open: false,
+    };
+
     const ONE: Width = Width {
         least: 1,
         open: false,
@@ -484,10 +578,7 @@ impl Parameter for Nothing {
     type Value<'a> = PhantomData<&'a ()>;
 
     fn width(&self) -> Width {
-        Width {
-            least: 0,
-            open: false,
-        }
+        Width::NONE
     }
 
     fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
@@ -615,6 +706,236 @@ impl<W: Word> Parameter for Choice<W> {
     }
 }
 
+/// Something that a function reads from one argument.
+pub struct Parsed<T> {
+    /// In the documentation and in errors.
+    pub name: &'static str,
+    /// `None` for what it is not.
+    pub read: fn(&[u8]) -> Option<T>,
+    /// What it has to be, for errors.
+    pub right: &'static str,
+}
+
+impl<T> Parameter for Parsed<T> {
+    type Value<'a> = T;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.name, ArgKind::String)]
+    }
+
+    #[inline]
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<T, CommandError> {
+        let given = args.next()?;
+        (self.read)(given.bytes()).ok_or_else(|| {
+            CommandError::invalid(format_args!(
+                "{} must be {}, got '{}'",
+                self.name,
+                self.right,
+                given.shown()
+            ))
+        })
+    }
+}
+
+/// A syntax as a part of another one: its parameters and its options. It names no keys.
+pub struct Block<S>(PhantomData<fn() -> S>);
+
+impl<S> Block<S> {
+    /// Of this syntax.
+    #[expect(clippy::new_without_default, reason = "to be used in a constant")]
+    pub const fn new() -> Block<S> {
+        Block(PhantomData)
+    }
+}
+
+impl<S: Syntax> Parameter for Block<S> {
+    type Value<'a> = S::Value<'a>;
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        S::describe().args
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<S::Value<'a>, CommandError> {
+        S::read_part(args, |_| Ok(()))
+    }
+}
+
+/// All arguments of the command, those included that others read; no word of its own. To be declared first.
+pub struct AllArguments;
+
+impl Parameter for AllArguments {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::NONE
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        Vec::new()
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        Ok(args.left())
+    }
+}
+
+/// `numnames name [name ...]`: so many of any bytes, as a number in front of them says.
+pub struct Counted(pub &'static str, pub RangeInclusive<i64>);
+
+impl Parameter for Counted {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        let some = ArgDoc::new(self.0, ArgKind::String).multiple();
+        let some = if *self.1.start() == 0 {
+            some.optional()
+        } else {
+            some
+        };
+        vec![ArgDoc::new(&self.number(), ArgKind::Integer), some]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        let number = args.integer(&self.number(), self.1.clone())?;
+        let left = args.remaining();
+        args.take(number as usize).ok_or_else(|| {
+            CommandError::invalid(format_args!(
+                "{} is {number} and {left} arguments follow, give that many",
+                self.number()
+            ))
+        })
+    }
+}
+
+impl Counted {
+    fn number(&self) -> String {
+        format!("num{}s", self.0)
+    }
+}
+
+/// `name [name ...]`: one, and more as long as a function takes them for one and there are not too many.
+pub struct Few {
+    /// In the documentation.
+    pub name: &'static str,
+    /// How many at most.
+    pub most: usize,
+    /// Whether a word may be one, and not the beginning of what comes next.
+    pub fits: fn(&[u8]) -> bool,
+}
+
+impl Parameter for Few {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        vec![ArgDoc::new(self.name, ArgKind::String).multiple()]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        let more = args.left().iter().skip(1).take(self.most - 1);
+        let more = more.take_while(|word| (self.fits)(word.bytes())).count();
+        args.take(1 + more).ok_or(CommandError::Arity)
+    }
+}
+
+/// `value | WORD numvalues value [value ...]`: a value, or several behind one of some words.
+pub struct OneOrSeveral<W>(
+    pub &'static str,
+    pub RangeInclusive<i64>,
+    pub PhantomData<W>,
+);
+
+impl<W: Word> Parameter for OneOrSeveral<W> {
+    type Value<'a> = (Option<W>, ArgList<'a>);
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let mut choices = vec![ArgDoc::new(self.0, ArgKind::String)];
+        for (word, _) in W::ALL {
+            let several = Counted(self.0, self.1.clone()).describe(place, to);
+            choices.push(ArgDoc::all_behind(word, several));
+        }
+        vec![ArgDoc::new(self.0, ArgKind::OneOf(choices))]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError> {
+        let Some(word) = args.peek().and_then(find_word::<W>) else {
+            let alone = args.take(1).ok_or(CommandError::Arity)?;
+            return Ok((None, alone));
+        };
+        args.next()?;
+        let several = Counted(self.0, self.1.clone()).read(args);
+        let (word, which) = W::ALL[word];
+        let several = several.map_err(|error| without_value(word, error))?;
+        Ok((Some(which), several))
+    }
+}
+
+/// `[name value ...]`: pairs, to the end.
+pub struct Pairs(pub &'static str, pub &'static str);
+
+impl Parameter for Pairs {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width {
+            least: 0,
+            open: true,
+        }
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        let docs = [self.0, self.1].map(|name| ArgDoc::new(name, ArgKind::String));
+        let pair = ArgDoc::new(self.0, ArgKind::Block(docs.to_vec()));
+        vec![pair.multiple().optional()]
+    }
+
+    #[inline]
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        let found = args.take_all();
+        if found.len().is_multiple_of(2) {
+            return Ok(found);
+        }
+        Err(CommandError::form(format_args!(
+            "the last {} is without its {}",
+            self.0, self.1
+        )))
+    }
+}
+
+/// Rows, to the end; of each row these words, the last any number of times.
+pub struct Rows(pub &'static [&'static str]);
+
+impl Parameter for Rows {
+    type Value<'a> = ArgList<'a>;
+
+    fn width(&self) -> Width {
+        Width {
+            least: self.0.len() - 1,
+            open: true,
+        }
+    }
+
+    fn describe(&self, _: Place, _: &mut Description) -> Vec<ArgDoc> {
+        let docs = self.0.iter().map(|name| ArgDoc::new(name, ArgKind::String));
+        let mut docs: Vec<ArgDoc> = docs.collect();
+        if let Some(last) = docs.pop() {
+            docs.push(last.multiple().optional());
+        }
+        vec![ArgDoc::new("row", ArgKind::Block(docs)).multiple()]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<ArgList<'a>, CommandError> {
+        args.rest()
+    }
+}
+
 /// A word that has to be there, and a value.
 pub struct After<P>(pub &'static str, pub P);
 
@@ -670,10 +991,9 @@ pub trait Clause {
     /// Its documentation; keys are added to `to`. Options stand from this position on.
     fn describe(&self, from: usize, to: &mut Description) -> ArgDoc;
 
-    /// Reads it if the word is one of its own; whether it was.
+    /// Reads it if the next word is one of its own; whether it was.
     fn take<'a>(
         &self,
-        word: Arg<'a>,
         args: &mut Args<'a>,
         slot: &mut Self::Slot<'a>,
     ) -> Result<bool, CommandError>;
@@ -721,11 +1041,10 @@ impl<P: Parameter> Clause for Optional<P> {
 
     fn take<'a>(
         &self,
-        word: Arg<'a>,
         args: &mut Args<'a>,
         slot: &mut Self::Slot<'a>,
     ) -> Result<bool, CommandError> {
-        if !word.is_word(self.0) {
+        if !args.skip_word(self.0) {
             return Ok(false);
         }
         if slot.is_some() {
@@ -733,6 +1052,40 @@ impl<P: Parameter> Clause for Optional<P> {
         }
         let value = self.1.read(args);
         *slot = Some(value.map_err(|error| without_value(self.0, error))?);
+        Ok(true)
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        Ok(slot)
+    }
+}
+
+/// `[WORD value]...`: any number of them, in the order in which they are given.
+pub struct Repeated<P>(pub &'static str, pub P);
+
+impl<P: Parameter> Clause for Repeated<P> {
+    type Slot<'a> = Vec<P::Value<'a>>;
+    type Value<'a> = Vec<P::Value<'a>>;
+
+    fn words(&self) -> Vec<&'static str> {
+        vec![self.0]
+    }
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let docs = self.1.describe(Place::Behind(self.0, from), to);
+        ArgDoc::all_behind(self.0, docs).optional().repeated()
+    }
+
+    fn take<'a>(
+        &self,
+        args: &mut Args<'a>,
+        slot: &mut Self::Slot<'a>,
+    ) -> Result<bool, CommandError> {
+        if !args.skip_word(self.0) {
+            return Ok(false);
+        }
+        let value = self.1.read(args);
+        slot.push(value.map_err(|error| without_value(self.0, error))?);
         Ok(true)
     }
 
@@ -750,11 +1103,10 @@ macro_rules! like_optional {
 
         fn take<'a>(
             &self,
-            word: Arg<'a>,
             args: &mut Args<'a>,
             slot: &mut Self::Slot<'a>,
         ) -> Result<bool, CommandError> {
-            self.0.take(word, args, slot)
+            self.0.take(args, slot)
         }
     };
 }
@@ -815,13 +1167,8 @@ impl Clause for Flag {
         ArgDoc::word(self.0).optional()
     }
 
-    fn take<'a>(
-        &self,
-        word: Arg<'a>,
-        _: &mut Args<'a>,
-        slot: &mut bool,
-    ) -> Result<bool, CommandError> {
-        if !word.is_word(self.0) {
+    fn take<'a>(&self, args: &mut Args<'a>, slot: &mut bool) -> Result<bool, CommandError> {
+        if !args.skip_word(self.0) {
             return Ok(false);
         }
         if std::mem::replace(slot, true) {
@@ -878,6 +1225,27 @@ where
     }
 }
 
+/// `WORD` and a [`Block`], and what is made of it.
+pub struct MadeOfBlock<S: Syntax, T>(
+    pub &'static str,
+    pub for<'a> fn(<S as Syntax>::Value<'a>) -> T,
+);
+
+impl<S: Syntax, T> Alternative<T> for MadeOfBlock<S, T> {
+    fn word(&self) -> &'static str {
+        self.0
+    }
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let docs = Block::<S>::new().describe(Place::Behind(self.0, from), to);
+        ArgDoc::all_behind(self.0, docs)
+    }
+
+    fn read(&self, args: &mut Args) -> Result<T, CommandError> {
+        Block::<S>::new().read(args).map(self.1)
+    }
+}
+
 impl<T> Clause for OneOf<T> {
     type Slot<'a> = Option<(usize, T)>;
     type Value<'a> = Option<T>;
@@ -893,14 +1261,13 @@ impl<T> Clause for OneOf<T> {
 
     fn take<'a>(
         &self,
-        word: Arg<'a>,
         args: &mut Args<'a>,
         slot: &mut Option<(usize, T)>,
     ) -> Result<bool, CommandError> {
         let found = self
             .alternatives
             .iter()
-            .position(|one| word.is_word(one.word()));
+            .position(|one| args.skip_word(one.word()));
         let Some(found) = found else {
             return Ok(false);
         };
@@ -945,15 +1312,11 @@ impl<W: Word> Clause for OneWord<W> {
         word_docs::<W>(self.name).optional()
     }
 
-    fn take<'a>(
-        &self,
-        word: Arg<'a>,
-        _: &mut Args<'a>,
-        slot: &mut Option<W>,
-    ) -> Result<bool, CommandError> {
-        let Some(found) = find_word::<W>(word) else {
+    fn take<'a>(&self, args: &mut Args<'a>, slot: &mut Option<W>) -> Result<bool, CommandError> {
+        let Some(found) = args.peek().and_then(find_word::<W>) else {
             return Ok(false);
         };
+        args.next()?;
         if slot.replace(W::ALL[found].1).is_some() {
             return Err(CommandError::invalid(self.conflict));
         }

@@ -158,6 +158,14 @@ impl Dense {
         &self.origin
     }
 
+    /// The running estimate, of registers that were only added to.
+    pub fn running(&self) -> Option<Hip> {
+        match self.origin {
+            Origin::Added { hip, .. } => Some(hip),
+            Origin::Merged(_) | Origin::Plain(_) => None,
+        }
+    }
+
     /// Whether the two bits below the highest level mean something.
     pub fn history(&self) -> bool {
         !matches!(self.origin, Origin::Plain(_))
@@ -166,7 +174,7 @@ impl Dense {
     /// One more element's hash; whether the sketch changed. This is the hot path: most hashes change
     /// nothing, and are told by a few instructions, without asking whether the registers are shared.
     #[inline]
-    pub(super) fn add_hash(this: &mut Arc<Dense>, hash: u64) -> bool {
+    pub fn add_hash(this: &mut Arc<Dense>, hash: u64) -> bool {
         !register::recognize(&this.registers, hash) && Dense::update_own(this, hash)
     }
 

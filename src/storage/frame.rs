@@ -8,7 +8,7 @@
 //! ```
 //!
 //! * **kind** says what the body is: 1 a sketch ([`super::native`]), 2 changes of one
-//!   ([`super::replay`]).
+//!   ([`super::replay`]), 3 a piece of a cube ([`super::cube`]).
 //! * **version** is that of the body's layout, so far 1. Whatever the version, the other four parts keep
 //!   their places and their meaning. A reader therefore knows a frame of a later version from a damaged
 //!   one, and can say so.
@@ -38,6 +38,7 @@
 //! then the checksum covers it too: too long is cut off, too short puts the checksum where it is not.
 
 use std::fmt;
+use std::io::{self, Read};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of each kind's body that is written and read here.
@@ -58,10 +59,12 @@ pub enum Kind {
     Sketch = 1,
     /// Changes of a sketch.
     Changes = 2,
+    /// A piece of a cube's stream.
+    Cube = 3,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Sketch, Kind::Changes];
+    const ALL: [Kind; 3] = [Kind::Sketch, Kind::Changes, Kind::Cube];
 }
 
 impl fmt::Display for Kind {
@@ -69,6 +72,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Sketch => "a sketch",
             Kind::Changes => "a list of changes",
+            Kind::Cube => "a piece of a cube",
         })
     }
 }
@@ -150,6 +154,31 @@ impl<'a> Frame<'a> {
             return Err(FrameError::Version(version));
         }
         Ok((Frame { kind, body }, rest))
+    }
+
+    /// The bytes of the next frame of a stream, which has a body of at most so many; `None` at the end.
+    pub fn take_bytes(from: &mut impl Read, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        // Kind, version, and the first byte of the length.
+        from.by_ref().take(3).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let width = match bytes.get(2) {
+            Some(&TWO_BYTES) => 2,
+            Some(&FOUR_BYTES) => 4,
+            Some(&EIGHT_BYTES) => 8,
+            _ => 0,
+        };
+        from.by_ref().take(width).read_to_end(&mut bytes)?;
+        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+        let (length, _) = take_length(bytes.get(2..).unwrap_or(&[])).ok_or_else(damaged)?;
+        if length > most as u64 {
+            return Err(damaged());
+        }
+        let rest = length + CHECKSUM_BYTES as u64;
+        from.take(rest).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     /// The frame that these bytes are, from the first to the last.

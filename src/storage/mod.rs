@@ -5,6 +5,7 @@
 //! of a length that has not been checked against the bytes at hand.
 
 mod bits;
+pub mod cube;
 pub mod datasketches;
 pub mod frame;
 pub mod native;

@@ -23,7 +23,7 @@
 //! **All of it**, a frame of [`super::native`], is what a new sketch needs: whoever keeps the copy cannot
 //! know its precision and its hash.
 
-use super::frame::{self, Frame, Kind};
+use super::frame::{self, Frame, FrameError, Kind};
 use super::{DecodeError, native};
 use crate::sketch::token;
 use crate::sketch::{Sketch, Token};
@@ -53,6 +53,10 @@ pub fn decode(bytes: &[u8]) -> Result<Content, DecodeError> {
     match frame.kind {
         Kind::Changes => decode_changes(frame.body).map(Content::Changes),
         Kind::Sketch => native::decode_body(frame.body).map(Content::Sketch),
+        found @ Kind::Cube => {
+            let wanted = Kind::Changes;
+            Err(FrameError::OtherKind { wanted, found }.into())
+        }
     }
 }
 

@@ -100,7 +100,9 @@ impl<'a> Readers<'a> {
     /// Events in the cell `(other)` of the factor that has most of them there.
     pub fn other_events(&mut self) -> u64 {
         let of_factor = |sources: &mut Vec<Reader>| {
-            let cells = sources.iter().filter_map(|reader| reader.source().get(OTHER));
+            let cells = sources
+                .iter()
+                .filter_map(|reader| reader.source().get(OTHER));
             cells.map(|cell| cell.events).sum()
         };
         self.0.iter_mut().map(of_factor).max().unwrap_or(0)
@@ -143,7 +145,10 @@ impl Gathering {
         readers: &mut Readers,
         budget: &mut Budget,
     ) -> Option<Tally> {
-        let mut place = self.place.take().unwrap_or_else(|| Place::of(row, factors, needs, self));
+        let mut place = self
+            .place
+            .take()
+            .unwrap_or_else(|| Place::of(row, factors, needs, self));
         while let Some(factor) = factors.get(place.factor) {
             let slot = row[place.factor];
             let several = factors.len() > 1;
@@ -187,7 +192,10 @@ impl Gathering {
         budget: &mut Budget,
     ) -> Option<Sketch> {
         let factors = std::slice::from_ref(factor);
-        let mut place = self.place.take().unwrap_or_else(|| Place::of(&[0], factors, needs, self));
+        let mut place = self
+            .place
+            .take()
+            .unwrap_or_else(|| Place::of(&[0], factors, needs, self));
         if place.unite(0, factor, needs, &mut readers.0[0], &mut self.union, budget) {
             return Some(self.union.sketch(needs.hash));
         }
@@ -263,7 +271,11 @@ fn common(sets: &[Sketch], confidence: f64) -> Option<Figure> {
         value: common.value,
         // Nought has no sign.
         variance: common.variance + 0.0,
-        method: common.method,
+        // That nobody is in all of them is known where somebody is missing in one.
+        method: match sets.iter().any(Sketch::is_empty) {
+            true => Method::Exact,
+            false => common.method,
+        },
     };
     Some(Figure::Common {
         users,
@@ -271,4 +283,3 @@ fn common(sets: &[Sketch], confidence: f64) -> Option<Figure> {
         upper,
     })
 }
-

@@ -268,7 +268,8 @@ impl UnionQuery {
         let plan = &work.plan;
         let mut readers = Readers::new(&work.pool, &plan.whole);
         let factor = plan.factors.first()?;
-        self.gathering.sketch(factor, &plan.needs, &mut readers, &mut budget)
+        self.gathering
+            .sketch(factor, &plan.needs, &mut readers, &mut budget)
     }
 }
 
@@ -456,7 +457,13 @@ impl Plan {
             let rows = Vec::new();
             Ledger::Sums { at, rows }
         };
-        let measure = |at| if at < self.needs.measures { sum(at) } else { Ledger::Events(vec![]) };
+        let measure = |at| {
+            if at < self.needs.measures {
+                sum(at)
+            } else {
+                Ledger::Events(vec![])
+            }
+        };
         match self.order.map(|order| order.metric) {
             Some(Metric::Unique) => {
                 Ledger::Reach(Vec::new(), Reach::new(factor.precision, factor.lowest))
@@ -524,13 +531,17 @@ impl Plan {
         match self.level {
             Level::Event => tally.events > 0,
             Level::Users if self.factors.len() == 1 => tally.events > 0,
-            Level::Users => tally.estimate().is_some_and(|users| users.value >= SOMEBODY),
+            Level::Users => tally
+                .estimate()
+                .is_some_and(|users| users.value >= SOMEBODY),
         }
     }
 
     /// How many rows there are in a segment at most, of so many candidates.
     fn rows_of(&self, candidates: usize) -> usize {
-        candidates.saturating_sub(self.offset).min(self.limit.unwrap_or(usize::MAX))
+        candidates
+            .saturating_sub(self.offset)
+            .min(self.limit.unwrap_or(usize::MAX))
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Unanswerable> {
@@ -560,7 +571,9 @@ fn stride(at: &mut u32, rows: &Rows, budget: &mut Budget) -> Option<std::ops::Ra
 
 impl Choice {
     fn new(rows: Rows, plan: &Plan) -> Choice {
-        let first = plan.limit.map_or(usize::MAX, |limit| limit.saturating_add(plan.offset));
+        let first = plan
+            .limit
+            .map_or(usize::MAX, |limit| limit.saturating_add(plan.offset));
         Choice {
             rows,
             way: Way::Count { at: 0, rows: 0 },
@@ -607,14 +620,8 @@ impl Choice {
                 Way::Figures { at } => {
                     while *at < rows.len() {
                         if rows.has(*at) {
-                            let gathered = gather(
-                                *at,
-                                rows,
-                                plan,
-                                &mut self.gathering,
-                                &mut readers,
-                                budget,
-                            );
+                            let gathered =
+                                gather(*at, rows, plan, &mut self.gathering, &mut readers, budget);
                             let Some(candidate) = gathered else {
                                 return Ok(false);
                             };
@@ -669,14 +676,8 @@ impl Choice {
                         let enough = self.best.last().and_then(|last| last.value);
                         let reaches = enough.is_none_or(|enough| ledger.bound(*at) >= enough);
                         if reaches && ledger.has(*at) && first.binary_search(at).is_err() {
-                            let gathered = gather(
-                                *at,
-                                rows,
-                                plan,
-                                &mut self.gathering,
-                                &mut readers,
-                                budget,
-                            );
+                            let gathered =
+                                gather(*at, rows, plan, &mut self.gathering, &mut readers, budget);
                             let Some(candidate) = gathered else {
                                 return Ok(false);
                             };
@@ -734,7 +735,10 @@ fn gather(
 
 /// Takes a row in, if it is one.
 fn offer(candidate: Candidate, best: &mut Best<Candidate>, rows: &Rows, plan: &Plan) {
-    let is_row = candidate.tally.as_ref().is_some_and(|tally| plan.is_row(tally));
+    let is_row = candidate
+        .tally
+        .as_ref()
+        .is_some_and(|tally| plan.is_row(tally));
     if is_row || matches!(rows, Rows::One) {
         best.offer(candidate, |a, b| rows.compare(a, b, plan));
     }
@@ -788,7 +792,9 @@ impl Filling {
         self.tallies.resize(self.chosen.len() + with_other, None);
         while self.at < self.tallies.len() {
             let place = self.ascending.get(self.at).copied();
-            let known = place.filter(|_| is_whole).and_then(|at| self.chosen[at].tally.take());
+            let known = place
+                .filter(|_| is_whole)
+                .and_then(|at| self.chosen[at].tally.take());
             let slots = match place {
                 Some(at) => self.rows.slots(self.chosen[at].row, plan),
                 None => vec![OTHER_ROW],
@@ -796,13 +802,9 @@ impl Filling {
             let tally = match known {
                 Some(tally) => tally,
                 None => {
-                    let gathered = self.gathering.tally(
-                        &slots,
-                        &plan.factors,
-                        &plan.needs,
-                        readers,
-                        budget,
-                    );
+                    let gathered =
+                        self.gathering
+                            .tally(&slots, &plan.factors, &plan.needs, readers, budget);
                     let Some(tally) = gathered else {
                         return false;
                     };

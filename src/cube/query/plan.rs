@@ -187,7 +187,10 @@ impl Plan {
         for dimensions in &columns {
             factors.push(factor(slices, &cover, dimensions, &question));
         }
-        let by_factors = factors.iter().filter(|factor| !factor.by.is_empty()).count();
+        let by_factors = factors
+            .iter()
+            .filter(|factor| !factor.by.is_empty())
+            .count();
         if by_factors > 2 {
             return Err(Unanswerable::TooManySets(by_factors));
         }
@@ -196,7 +199,9 @@ impl Plan {
         }
         let mut places = vec![0; factors.len()];
         let by = question.by.iter().filter_map(|dimension| {
-            let factor = columns.iter().position(|column| column.contains(dimension))?;
+            let factor = columns
+                .iter()
+                .position(|column| column.contains(dimension))?;
             let place = places[factor];
             places[factor] += 1;
             Some(By {
@@ -247,13 +252,19 @@ impl Plan {
             nanoseconds += source.len() as f64 * cost::MAKE_CELL;
             nanoseconds += source.bytes() as f64 * cost::MAKE_BYTE;
         }
-        let known = self.buckets.iter().flatten().filter_map(|bucket| bucket.segment.as_ref());
+        let known = self
+            .buckets
+            .iter()
+            .flatten()
+            .filter_map(|bucket| bucket.segment.as_ref());
         // The whole is read as well where it decides which rows there are.
         let whole = (self.buckets.is_none() || !self.by.is_empty()).then_some(&self.whole);
         let mut rows = 1.0;
         for (factor, of_whole) in self.factors.iter().zip(&self.whole.sources) {
             let cells = |positions: &[u32]| {
-                let lengths = positions.iter().map(|&at| sources[at as usize].len() as f64);
+                let lengths = positions
+                    .iter()
+                    .map(|&at| sources[at as usize].len() as f64);
                 (lengths.clone().sum::<f64>(), lengths.fold(0.0, f64::max))
             };
             let (sum, most) = cells(of_whole);
@@ -284,7 +295,11 @@ impl Plan {
                 for source in positions.iter().map(|&at| &sources[at as usize]) {
                     let cells = source.len() as f64;
                     // A row has one number, unless all numbers are in one row.
-                    let seeks = if factor.by.is_empty() { numbers.min(cells.max(1.0)) } else { share };
+                    let seeks = if factor.by.is_empty() {
+                        numbers.min(cells.max(1.0))
+                    } else {
+                        share
+                    };
                     let found = seeks.min(cells);
                     let bytes = source.bytes() as f64 / cells.max(1.0);
                     nanoseconds += seeks * cost::SEEK;
@@ -316,7 +331,11 @@ fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
             let finest = schema.tiers.first().filter(|_| is_open);
             let end = finest.map_or(range.end, |tier| {
                 let slice = schema.calendar.slice(tier.slice, range.end);
-                if slice.start < range.end { slice.end } else { range.end }
+                if slice.start < range.end {
+                    slice.end
+                } else {
+                    range.end
+                }
             });
             range.start..end
         }
@@ -340,10 +359,18 @@ fn whole(slices: &impl Slices, asked: &Range<Millis>) -> Cover {
 /// The dimensions of each column that is read, and how the figures come about.
 fn columns(schema: &Schema, question: &Question) -> Result<(Level, Vec<Vec<usize>>), Unanswerable> {
     let mut dimensions: Vec<usize> = question.by.clone();
-    dimensions.extend(question.conditions.iter().map(|condition| condition.dimension));
+    dimensions.extend(
+        question
+            .conditions
+            .iter()
+            .map(|condition| condition.dimension),
+    );
     dimensions.sort_unstable();
     dimensions.dedup();
-    if dimensions.iter().any(|&dimension| dimension >= schema.dimensions.len()) {
+    if dimensions
+        .iter()
+        .any(|&dimension| dimension >= schema.dimensions.len())
+    {
         return Err(Unanswerable::NoGroup(dimensions));
     }
     let together = |some: &[usize]| some.len() < 2 || group(schema, some).is_some();
@@ -372,7 +399,10 @@ fn group(schema: &Schema, dimensions: &[usize]) -> Option<usize> {
     let same = |group: &[usize]| {
         group.len() == dimensions.len() && dimensions.iter().all(|own| group.contains(own))
     };
-    schema.groups.iter().position(|group| same(&group.dimensions))
+    schema
+        .groups
+        .iter()
+        .position(|group| same(&group.dimensions))
 }
 
 /// What rows say.
@@ -544,7 +574,10 @@ fn buckets<S: Slices>(
 ) -> Result<Vec<Bucket>, Unanswerable> {
     let slices = pool.slices;
     let schema = slices.schema();
-    let foreign = question.calendar.as_ref().filter(|other| **other != schema.calendar);
+    let foreign = question
+        .calendar
+        .as_ref()
+        .filter(|other| **other != schema.calendar);
     let calendar: &Calendar = foreign.unwrap_or(&schema.calendar);
     let fits = |slice: Span| slice == unit || nests(slice, unit);
     let may_fit = foreign.is_some() || schema.tiers.iter().any(|tier| fits(tier.slice));
@@ -557,8 +590,16 @@ fn buckets<S: Slices>(
         (Gaps::Left, _) => used.clone(),
         (Gaps::Filled, None) => asked.clone(),
         (Gaps::Filled, Some(kept)) => {
-            let start = if asked.start < kept.start { asked.start } else { used.start };
-            let end = if asked.end > kept.end { asked.end } else { used.end };
+            let start = if asked.start < kept.start {
+                asked.start
+            } else {
+                used.start
+            };
+            let end = if asked.end > kept.end {
+                asked.end
+            } else {
+                used.end
+            };
             start..end
         }
     };

@@ -80,7 +80,7 @@ impl Combinations {
     pub fn get(&self, number: u32) -> Option<Numbers> {
         match self {
             Combinations::Values(_) => Some([number, 0, 0, 0]),
-            Combinations::Members(members) => members.get(number),
+            Combinations::Members(members) => members.get(number).copied(),
         }
     }
 }
@@ -178,7 +178,9 @@ impl Selection {
                 let next = named.get(at + 1)?;
                 (next.0 == named[at].0).then_some(place + 1)
             }
-            Selection::Table(table) => Some(table.next[place as usize]).filter(|&next| next != NONE),
+            Selection::Table(table) => {
+                Some(table.next[place as usize]).filter(|&next| next != NONE)
+            }
         }
     }
 
@@ -196,7 +198,12 @@ impl Selection {
             Selection::Each => at_places(all.get(slot).unwrap_or_default(), by),
             Selection::Named(_) => {
                 let number = self.first(slot).map(|place| self.number(place));
-                at_places(number.and_then(|number| all.get(number)).unwrap_or_default(), by)
+                at_places(
+                    number
+                        .and_then(|number| all.get(number))
+                        .unwrap_or_default(),
+                    by,
+                )
             }
             Selection::Table(table) => table.values.get(slot as usize).copied().unwrap_or_default(),
         }
