@@ -40,7 +40,7 @@ impl Tally {
 
     /// Takes the counters of a cell in, from a source whose new users have this weight at most.
     fn count(&mut self, cell: &Cell, weight: f64, needs: &Needs) {
-        self.events += cell.events;
+        self.events = self.events.saturating_add(cell.events);
         for (at, sum) in self.sums.iter_mut().enumerate() {
             *sum += cell.sums.get(at);
         }
@@ -103,7 +103,7 @@ impl<'a> Readers<'a> {
             let cells = sources
                 .iter()
                 .filter_map(|reader| reader.source().get(OTHER));
-            cells.map(|cell| cell.events).sum()
+            cells.fold(0, |sum: u64, cell| sum.saturating_add(cell.events))
         };
         self.0.iter_mut().map(of_factor).max().unwrap_or(0)
     }

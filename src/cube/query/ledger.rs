@@ -202,7 +202,8 @@ impl Ledger {
 #[inline]
 fn note_events(rows: &mut Vec<u64>, slot: Slot, cell: &Scanned) {
     if slot != NONE {
-        *place(rows, slot) += cell.events;
+        let row = place(rows, slot);
+        *row = row.saturating_add(cell.events);
     }
 }
 
@@ -210,7 +211,7 @@ fn note_events(rows: &mut Vec<u64>, slot: Slot, cell: &Scanned) {
 fn note_sum(rows: &mut Vec<(u64, f64)>, at: usize, slot: Slot, cell: &Scanned) {
     if slot != NONE {
         let row = place(rows, slot);
-        row.0 += cell.events;
+        row.0 = row.0.saturating_add(cell.events);
         row.1 += cell.sums.get(at);
     }
 }

@@ -28,7 +28,7 @@ use super::selection::{Accept, Combinations, Selection, Table};
 use crate::sketch::joint::{MAX_SETS, cost as joint_cost};
 use crate::sketch::{Dense, HashFamily, Precision, Sketch};
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 /// The most rows of an answer, and the most buckets.
@@ -37,8 +37,8 @@ pub const MAX_ROWS: usize = 10_000;
 /// Combinations that are looked up by name, one by one, instead of looking at all there are.
 const MAX_LOOKUPS: usize = 1_024;
 
-/// The confidences that have an interval: those which a double can tell from 0 and 1.
-const CONFIDENCES: [f64; 2] = [1e-12, 1.0 - 1e-12];
+/// The confidences that have an interval: those which a double can tell from 0 and 1 well enough.
+const CONFIDENCES: RangeInclusive<f64> = 1e-12..=1.0 - 1e-12;
 
 /// See the head of this file.
 pub struct Plan {
@@ -72,7 +72,7 @@ pub struct Plan {
 pub struct Factor {
     /// Of the column's cells.
     pub precision: Precision,
-    /// The lowest precision that cells may have been folded to.
+    /// The lowest precision that registers may be folded to on the way to a row.
     pub lowest: Precision,
     /// Which numbers.
     pub selection: Selection,
@@ -194,8 +194,11 @@ impl Plan {
         if by_factors > 2 {
             return Err(Unanswerable::TooManySets(by_factors));
         }
+        // What sets have in common is solved for at the lowest precision among them.
+        let lowest = factors.iter().map(|factor| factor.lowest).min();
         for factor in &mut factors {
             factor.repeats = factor.by.is_empty() || by_factors == 2;
+            factor.lowest = lowest.unwrap_or(factor.lowest);
         }
         let mut places = vec![0; factors.len()];
         let by = question.by.iter().filter_map(|dimension| {
@@ -225,7 +228,7 @@ impl Plan {
                 measures: schema.measures.len(),
                 new: schema.new.map(|_| schema.measures.len()),
                 hash: schema.hash,
-                confidence: question.confidence.max(CONFIDENCES[0]).min(CONFIDENCES[1]),
+                confidence: with_interval(question.confidence),
                 solution: solution(&factors),
             },
             metrics,
@@ -317,6 +320,16 @@ impl Plan {
         }
         nanoseconds += limited * (limited + 1.0).log2() * cost::COMPARE;
         Duration::from_nanos(nanoseconds as u64)
+    }
+}
+
+/// A confidence as near as an interval can have it; no number is the lowest.
+fn with_interval(confidence: f64) -> f64 {
+    let (least, most) = (*CONFIDENCES.start(), *CONFIDENCES.end());
+    match confidence {
+        confidence if confidence >= most => most,
+        confidence if confidence >= least => confidence,
+        _ => least,
     }
 }
 
