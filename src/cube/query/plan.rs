@@ -23,13 +23,11 @@ use super::super::question::{
 };
 use super::super::schema::{OTHER, Schema, TOTAL};
 use super::super::source::{Slices, Source};
-use super::cost;
 use super::selection::{Accept, Combinations, Selection, Table};
 use crate::sketch::joint::{MAX_SETS, cost as joint_cost};
 use crate::sketch::{Dense, HashFamily, Precision, Sketch};
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
-use std::time::Duration;
 
 /// The most rows of an answer, and the most buckets.
 pub const MAX_ROWS: usize = 10_000;
@@ -248,78 +246,10 @@ impl Plan {
         self.buckets.as_ref().map_or(1, Vec::len)
     }
 
-    /// About how long the answer takes.
-    pub fn expected(&self, sources: &[Source]) -> Duration {
-        let mut nanoseconds = 0.0;
-        for source in sources.iter().filter(|source| source.is_pending()) {
-            nanoseconds += source.len() as f64 * cost::MAKE_CELL;
-            nanoseconds += source.bytes() as f64 * cost::MAKE_BYTE;
-        }
-        let known = self
-            .buckets
-            .iter()
-            .flatten()
-            .filter_map(|bucket| bucket.segment.as_ref());
-        // The whole is read as well where it decides which rows there are.
-        let whole = (self.buckets.is_none() || !self.by.is_empty()).then_some(&self.whole);
-        let mut rows = 1.0;
-        for (factor, of_whole) in self.factors.iter().zip(&self.whole.sources) {
-            let cells = |positions: &[u32]| {
-                let lengths = positions
-                    .iter()
-                    .map(|&at| sources[at as usize].len() as f64);
-                (lengths.clone().sum::<f64>(), lengths.fold(0.0, f64::max))
-            };
-            let (sum, most) = cells(of_whole);
-            if !factor.by.is_empty() {
-                nanoseconds += sum * cost::SCAN;
-            }
-            if !matches!(factor.selection, Selection::Each) {
-                nanoseconds += factor.selection.numbers(&factor.all) as f64 * cost::SELECT;
-            }
-            let own = match (factor.by.is_empty(), &factor.selection) {
-                (true, _) => 1.0,
-                (false, Selection::Named(named)) => most.min(named.len() as f64),
-                (false, _) => most,
-            };
-            rows *= own;
-        }
-        let limited = match (self.limit, self.order.map(|order| order.metric)) {
-            // Some more than those that are asked for have to be looked at.
-            (Some(limit), _) if self.factors.len() == 1 => {
-                rows.min(4.0 * (limit + self.offset) as f64)
-            }
-            _ => rows,
-        };
-        for segment in known.chain(whole) {
-            for (factor, positions) in self.factors.iter().zip(&segment.sources) {
-                let share = if factor.by.is_empty() { 1.0 } else { limited };
-                let numbers = factor.selection.numbers(&factor.all) as f64;
-                for source in positions.iter().map(|&at| &sources[at as usize]) {
-                    let cells = source.len() as f64;
-                    // A row has one number, unless all numbers are in one row.
-                    let seeks = if factor.by.is_empty() {
-                        numbers.min(cells.max(1.0))
-                    } else {
-                        share
-                    };
-                    let found = seeks.min(cells);
-                    let bytes = source.bytes() as f64 / cells.max(1.0);
-                    nanoseconds += seeks * cost::SEEK;
-                    if self.needs.users {
-                        nanoseconds += found * cost::unite(bytes);
-                    }
-                }
-                if self.needs.users && positions.len() > 1 {
-                    nanoseconds += share * cost::estimate(factor.precision);
-                }
-            }
-            if self.factors.len() > 1 {
-                nanoseconds += limited * self.needs.solution;
-            }
-        }
-        nanoseconds += limited * (limited + 1.0).log2() * cost::COMPARE;
-        Duration::from_nanos(nanoseconds as u64)
+    /// Whether figures of users decide which rows are chosen: the survey does not know them.
+    pub fn needs_figures_to_choose(&self) -> bool {
+        let by_users = |order: Order| matches!(order.metric, Metric::Unique | Metric::PerUser(_));
+        self.factors.len() > 1 || self.order.is_some_and(by_users)
     }
 }
 

@@ -491,7 +491,10 @@ impl Twin<'_> {
             let users = Estimate {
                 value: common.value,
                 variance: common.variance,
-                method: common.method,
+                method: match sketches.iter().any(|set| set.is_empty()) {
+                    true => Method::Exact,
+                    false => common.method,
+                },
             };
             let users = Figure::Common {
                 users,
