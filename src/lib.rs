@@ -4,7 +4,8 @@
 //! below it, from the ground; each knows only those under it:
 //!
 //! * [`sketch`]: the mathematics, usable as a plain library.
-//! * [`storage`]: sketches as bytes.
+//! * [`cube`]: dimensions and time, made of cells.
+//! * [`storage`]: sketches and cubes as bytes.
 //! * [`server`]: the only place that touches the module API. It knows no sketch.
 //! * [`types`]: what the server asks of each kind of value.
 //! * [`commands`]: a file each.
@@ -37,7 +38,8 @@ pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
-    use crate::commands::{rebuild, sketch::*};
+    use crate::commands::{cube as cubes, rebuild, replay, sketch::*};
+    use crate::cube::Cube;
     use crate::server::allocator::ServerAllocator;
     use crate::server::command::CommandEntry;
     use crate::server::datatype::{DataType, TypeEntry};
@@ -62,6 +64,7 @@ mod face {
         name: c"hll",
         types: &[
             TypeEntry::of::<Sketch>(),
+            TypeEntry::of::<Cube>(),
             #[cfg(feature = "test-commands")]
             TypeEntry::of::<Strings>(),
         ],
@@ -83,6 +86,15 @@ mod face {
             CommandEntry::of::<retention::Retention>(),
             CommandEntry::of::<campaign::Campaign>(),
             CommandEntry::of::<accuracy::Accuracy>(),
+            CommandEntry::of::<cubes::create::Create>(),
+            CommandEntry::of::<cubes::add::Add>(),
+            CommandEntry::of::<cubes::madd::MAdd>(),
+            CommandEntry::of::<cubes::count::Count>(),
+            CommandEntry::of::<cubes::query::Query>(),
+            CommandEntry::of::<cubes::top::Top>(),
+            CommandEntry::of::<cubes::series::Series>(),
+            CommandEntry::of::<cubes::store::Store>(),
+            CommandEntry::of::<cubes::info::Info>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Panic>(),
             #[cfg(feature = "test-commands")]
@@ -102,6 +114,7 @@ mod face {
             &settings::HASH_SEED,
             &settings::RDB_COMPRESSION,
             &settings::MAX_MEMORY_PER_KEY,
+            &settings::CUBE_MAX_AHEAD,
             &answers::QUERY_TIMEOUT,
             #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
@@ -112,6 +125,8 @@ mod face {
             InfoField::text(c"version", VERSION),
             InfoField::number(c"sketch_keys", || Sketch::handle().values()),
             InfoField::number(c"sketch_bytes", || Sketch::handle().bytes()),
+            InfoField::number(c"cube_keys", || Cube::handle().values()),
+            InfoField::number(c"cube_bytes", || Cube::handle().bytes()),
             InfoField::number(c"long_answers_running", || workers::RUNNING.get()),
             InfoField::number(c"long_answers_waiting", || workers::WAITING.get()),
             InfoField::number(c"long_answers_done", || workers::DONE.get()),

@@ -3,12 +3,15 @@
 //! same users, and a cube that was saved and loaded at any write goes on as if it had not been.
 
 use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
 use redis_hll::cube::query::{Query, UnionQuery};
 use redis_hll::cube::question::*;
 use redis_hll::cube::schema::{Dimension, Group, Schema, Tier};
 use redis_hll::cube::{Cube, Event};
 use redis_hll::sketch::{HashFamily, Precision, Sketch};
+use redis_hll::storage::frame::{self, Frame, Kind};
 use redis_hll::storage::{Compression, cube as stored};
 use std::collections::BTreeMap;
 
@@ -43,7 +46,7 @@ fn schema(zone: &str, coarse: Option<u8>) -> Schema {
             precision: precision(5),
             values: 4,
         }],
-        measures: vec!["m".to_owned()],
+        measures: vec!["amount".to_owned()],
         precision: precision(7),
         new: Some(precision(8)),
         calendar: Calendar {
@@ -284,6 +287,11 @@ proptest! {
                 newest = newest.max(at);
                 all.push(event);
             }
+            if i % 97 == 13 {
+                let bytes = saved(&cube, Compression::Lz4);
+                let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                prop_assert_eq!(stored::digest(&loaded), stored::digest(&cube));
+            }
             if i == save_at {
                 let bytes = saved(&cube, Compression::Zstd);
                 let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -307,4 +315,159 @@ proptest! {
         let (kept, fresh) = (cube.memory_bytes() as f64, fresh.memory_bytes() as f64);
         prop_assert!((0.5..4.0).contains(&(kept / fresh)), "{kept} bytes, afresh {fresh}");
     }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Hostile bytes
+
+/// A cube in the middle of its life: open and sealed slices, late parts, work that waits.
+fn busy(seed: u64, events: usize) -> Cube {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cube = Cube::new(schema("Europe/London", Some(4)), seed);
+    let mut newest = 1_600_000_000_000;
+    for i in 0..events {
+        let late = if i % 9 == 4 {
+            random.random_range(0..50 * HOUR)
+        } else {
+            0
+        };
+        newest += random.random_range(0..HOUR / 2);
+        let event = Happened {
+            at: newest - late,
+            user: random.random_range(0..300),
+            a: Some(random.random_range(0..4)),
+            b: (i % 5 > 0).then(|| random.random_range(0..12)),
+            measure: 1.5,
+        };
+        add(&mut cube, &event);
+        cube.remember(&[i as u8 % 3], &i.to_le_bytes());
+    }
+    cube
+}
+
+/// What the frames hold, one after the other.
+fn stream(mut bytes: &[u8]) -> Vec<u8> {
+    let mut stream = vec![];
+    while !bytes.is_empty() {
+        let (frame, rest) = Frame::split_first(bytes).unwrap();
+        // The coding, which is none, and the length.
+        stream.extend_from_slice(&frame.body[5..]);
+        bytes = rest;
+    }
+    stream
+}
+
+/// Frames of a stream, with right checksums: an attacker computes them too.
+fn framed(stream: &[u8]) -> Vec<u8> {
+    let pieces = stream.chunks(1 << 16);
+    let frame = |piece: &[u8]| {
+        let length = (piece.len() as u32).to_le_bytes();
+        frame::encode(Kind::Cube, &[&[0], &length, piece])
+    };
+    pieces.flat_map(frame).collect()
+}
+
+/// Streams with bytes and numbers changed, cut out, put in and moved: each is refused, or is a cube that answers, takes
+/// events and is stored. `HLL_FUZZ` says how many, `HLL_SEED` repeats a run.
+#[test]
+fn a_damaged_stream_is_refused_or_a_cube_that_works() {
+    let variable = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let tries = variable("HLL_FUZZ").unwrap_or(3_000);
+    let seed = variable("HLL_SEED").unwrap_or_else(rand::random);
+    println!("HLL_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let corpus: Vec<Vec<u8>> = [0, 1, 40, 150, 400]
+        .into_iter()
+        .map(|events| stream(&saved(&busy(seed, events), Compression::None)))
+        .collect();
+    for sound in &corpus {
+        assert!(stored::load(&mut &framed(sound)[..]).is_ok());
+    }
+    let mut accepted = 0;
+    for _ in 0..tries {
+        let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
+        for _ in 0..random.random_range(1..4) {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = random.random_range(0..bytes.len());
+            match random.random_range(0..6) {
+                0 => bytes[at] ^= 1 << random.random_range(0..8),
+                1 => bytes[at] = random.random(),
+                2 => bytes[at] = bytes[at].wrapping_add(1),
+                3 => {
+                    let end = (at + random.random_range(1..9)).min(bytes.len());
+                    bytes.drain(at..end);
+                }
+                4 => bytes.insert(at, random.random()),
+                _ => {
+                    let to = random.random_range(0..bytes.len());
+                    bytes.swap(at, to);
+                }
+            }
+        }
+        let payload = framed(&bytes);
+        let Ok(mut cube) = stored::load(&mut &payload[..]) else {
+            continue;
+        };
+        accepted += 1;
+        let again = saved(&cube, Compression::None);
+        assert_eq!(
+            stream(&again),
+            bytes,
+            "what was read is not what is written"
+        );
+        let mut by = question(None);
+        by.by = vec![1];
+        if let Ok(mut query) = Query::plan(&cube, by) {
+            while query.step().is_none() {}
+        }
+        let newest = cube.newest().unwrap_or(1_600_000_000_000);
+        for i in 0..50 {
+            let at = newest
+                .saturating_add(i * 40 * HOUR / 10)
+                .min(250_000_000_000_000);
+            let event = Happened {
+                at,
+                user: i as u32,
+                a: Some(1),
+                b: Some(i as u8),
+                measure: -1.0,
+            };
+            add(&mut cube, &event);
+        }
+        assert!(cube.memory_bytes() < 1 << 26);
+    }
+    println!("{accepted} of {tries} accepted");
+}
+
+/// What forty days of silence make due is done by some hundred writes, and nothing is lost on the way.
+#[test]
+fn work_that_is_due_is_done_by_a_bounded_number_of_writes() {
+    let mut cube = busy(5, 3_000);
+    let total = |cube: &Cube| figure(&answer(cube, &question(None)).rows[0], 1);
+    let before = total(&cube);
+    let at = cube.newest().unwrap() + 40 * 24 * HOUR;
+    let event = |i: u32| Happened {
+        at: at + Millis::from(i),
+        user: i,
+        a: Some(1),
+        b: None,
+        measure: 0.0,
+    };
+    assert!(add(&mut cube, &event(0)));
+    let mut writes = 1;
+    while cube.waiting() > 0 {
+        assert!(add(&mut cube, &event(writes)));
+        writes += 1;
+        assert!(writes < 2_000, "{} jobs still wait", cube.waiting());
+    }
+    assert_eq!(total(&cube), before + f64::from(writes));
+    // Hours and days are past their retention, and gone with their bytes.
+    let tiers = cube.tier_infos();
+    assert!(tiers[0].slices <= 2, "{tiers:?}");
 }

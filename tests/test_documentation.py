@@ -229,7 +229,7 @@ def commands_of(c):
 def test_the_pages_have_every_command_and_no_other(plain):
     """What is for the module's own use has a page and a place among the commands, but the README does without it."""
     known = commands_of(plain)
-    names = {page: [re.search(r"\[(HLL\.\w+)\]", row[0])[1] for row in rows(page, "| command | what it does |")]
+    names = {page: [re.search(r"\[(HLL[\w.]+)\]", row[0])[1] for row in rows(page, "| command | what it does |")]
              for page in ("README.md", "docs/commands/README.md")}
     assert sorted(names["docs/commands/README.md"]) == known
     assert sorted([*names["README.md"], "HLL.REPLAY", "HLL.REBUILD"]) == known
@@ -238,7 +238,7 @@ def test_the_pages_have_every_command_and_no_other(plain):
 
 def test_the_readme_shows_the_form_that_a_commands_page_shows():
     for row in rows("README.md", "| command | what it does |"):
-        name, page, arguments = re.match(r"\[(HLL\.\w+)\]\((\S+)\) `(.*)`", row[0]).groups()
+        name, page, arguments = re.match(r"\[(HLL[\w.]+)\]\((\S+)\) `(.*)`", row[0]).groups()
         form = re.search(r"^```text\n(.+?)\n```", (Path(ROOT) / page).read_text(encoding="utf-8"), re.S | re.M)[1]
         assert " ".join(form.split()).replace("key [key ...]", "key ...") == \
             f"{name} {arguments}".replace("\\|", "|").replace("key [key ...]", "key ..."), name
@@ -265,7 +265,10 @@ def assert_analyst(c):
         arguments = {"HLL.EXPORT": ["k"], "HLL.INFO": ["k"], "HLL.COUNT": ["k"], "HLL.ACCURACY": ["k"], "HLL.CAMPAIGN": ["a", "b", "c"],
                      "HLL.SEGMENT": ["ALL", 1, "k"], "HLL.RETENTION": ["COHORTS", 1, "k", "PERIODS", 1, "l"],
                      "HLL.CREATE": ["k"], "HLL.REPLAY": ["k", "x"], "HLL.REBUILD": ["k", "HLLSKETCH", 0, "x"],
-                     "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"]}.get(name, [2, "k", "l"])
+                     "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"], "HLL.CUBE.STORE": ["d", "k"],
+                     "HLL.CUBE.TOP": ["k", "d", 1], "HLL.CUBE.INFO": ["k"], "HLL.CUBE.ADD": ["k", 1, "x"],
+                     "HLL.CUBE.SERIES": ["k", "BUCKET", "1d"], "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"],
+                     "HLL.CUBE.CREATE": ["k"], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
         may = "readonly" in flags and name != "HLL.EXPORT"
         assert (c("ACL", "DRYRUN", "analyst", name, *arguments) == "OK") == may, name
     for other in (["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["GET", "k"]):

@@ -15,6 +15,15 @@ COMMANDS = {
     "hll.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.export": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.import": (-5, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.cube.create": (-2, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
+    "hll.cube.add": (-4, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
+    "hll.cube.madd": (-7, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.cube.count": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.query": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.top": (-4, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.series": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.store": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.cube.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
 }
 
 KEYS = [
@@ -27,6 +36,12 @@ KEYS = [
     (("HLL.INFO", "k"), ["k"]),
     (("HLL.EXPORT", "k", "FORMAT", "NATIVE"), ["k"]),
     (("HLL.IMPORT", "k", "FORMAT", "NATIVE", "payload", "REPLACE"), ["k"]),
+    (("HLL.CUBE.CREATE", "k", "DIMENSION", "d"), ["k"]),
+    (("HLL.CUBE.ADD", "k", "LATE", "DROP", "1", "user", "d", "v"), ["k"]),
+    (("HLL.CUBE.MADD", "k", "FIELDS", "1", "d", "ROWS", "1", "user", "v"), ["k"]),
+    (("HLL.CUBE.QUERY", "k", "WHERE", "d", "v", "BY", "d"), ["k"]),
+    (("HLL.CUBE.TOP", "k", "d", "3"), ["k"]),
+    (("HLL.CUBE.STORE", "d", "k", "LAST", "1d"), ["d", "k"]),
 ]
 
 

@@ -2,17 +2,18 @@
 
 use crate::server::reply::Reply;
 use crate::sketch::joint::Rate;
+use std::borrow::Cow;
 
 /// A reply of named fields, in the making.
-pub struct Fields(Vec<(&'static str, Reply)>);
+pub struct Fields(Vec<(Cow<'static, str>, Reply)>);
 
 impl Fields {
     pub fn new() -> Fields {
         Fields(Vec::new())
     }
 
-    pub fn field(&mut self, name: &'static str, value: impl Into<Reply>) {
-        self.0.push((name, value.into()));
+    pub fn field(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Reply>) {
+        self.0.push((name.into(), value.into()));
     }
 
     /// An estimate and its interval: the estimate under its name, then `lower` and `upper`.

@@ -4,9 +4,11 @@
 #![deny(dead_code)]
 #![deny(unsafe_code)]
 
+pub mod cube;
 mod errors;
 mod fields;
 pub mod rebuild;
+pub mod replay;
 pub mod sketch;
 #[cfg(feature = "test-commands")]
 pub mod test;

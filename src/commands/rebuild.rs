@@ -3,6 +3,7 @@
 //! outside.
 
 use super::sketch::check_memory;
+use crate::cube::Cube;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -32,6 +33,8 @@ syntax! {
 pub enum Kind {
     /// A sketch.
     Sketch,
+    /// A cube.
+    Cube,
     #[cfg(feature = "test-commands")]
     /// A list of strings.
     Strings,
@@ -40,6 +43,7 @@ pub enum Kind {
 impl Word for Kind {
     const ALL: &'static [(&'static str, Kind)] = &[
         ("HLLSKETCH", Kind::Sketch),
+        ("HLLCUBEV1", Kind::Cube),
         #[cfg(feature = "test-commands")]
         ("HLLSTRNGS", Kind::Strings),
     ];
@@ -72,6 +76,7 @@ impl Command for Rebuild {
             Kind::Sketch => take_piece(ctx, key, offset, piece, |ctx, sketch: &Sketch| {
                 check_memory(ctx, sketch.precision())
             })?,
+            Kind::Cube => take_piece(ctx, key, offset, piece, |_, _: &Cube| Ok(()))?,
             #[cfg(feature = "test-commands")]
             Kind::Strings => take_piece(ctx, key, offset, piece, |_, _: &Strings| Ok(()))?,
         }

@@ -616,8 +616,8 @@ impl Cube {
             return;
         };
         self.late += 1;
-        for (tier, settings) in schema.tiers.iter().enumerate() {
-            let range = schema.calendar.slice(settings.slice, at);
+        for (tier, declared) in schema.tiers.iter().enumerate() {
+            let range = schema.calendar.slice(declared.slice, at);
             if range.end > horizon.due[tier] {
                 // This one will be made of those that have it by then, and so will coarser ones.
                 continue;
@@ -704,8 +704,8 @@ impl Cube {
         }
         if let Some(old) = &self.horizon {
             let old_due = old.due.clone();
-            for tier in 1..schema.tiers.len() {
-                let span = old_due[tier]..horizon.due[tier];
+            for (tier, old_due) in old_due.into_iter().enumerate().skip(1) {
+                let span = old_due..horizon.due[tier];
                 if !span.is_empty() {
                     self.make_due(tier, span);
                 }
@@ -828,6 +828,9 @@ impl Cube {
             Task::Expire(which) => {
                 let which = *which;
                 self.late_slices.remove(&which);
+                // There is nothing left to fold.
+                let is_other = |job: &Job| !matches!(job.task, Task::Rewrite(own) if own == which);
+                self.jobs.retain(is_other);
                 if let Some(slice) = self.tiers[which.0].remove(&which.1) {
                     self.slice_bytes -= SLICE_BYTES;
                     let inputs = |column| self.inputs_until(&slice, column, u64::MAX);
@@ -1151,6 +1154,67 @@ impl Cube {
     }
 
     // -----------------------------------------------------------------------------------------------------
+    // Description
+
+    /// The tiers, from the finest to the coarsest.
+    pub fn tier_infos(&self) -> Vec<TierInfo> {
+        let tiers = self.tiers.iter().zip(&self.schema.tiers).enumerate();
+        let info = |(tier, (slices, declared)): (
+            usize,
+            (&BTreeMap<Millis, Slice>, &super::schema::Tier),
+        )| {
+            let gone = self.kept_from(tier);
+            let kept = || slices.iter().filter(|(_, slice)| slice.end > gone);
+            let open = || self.open.iter().filter(|_| tier == 0);
+            let starts = || {
+                kept()
+                    .map(|(&start, _)| start)
+                    .chain(open().map(|open| open.0.start))
+            };
+            let due: usize = slices
+                .values()
+                .map(|slice| SLICE_BYTES + slice.bytes_until(u64::MAX))
+                .sum();
+            TierInfo {
+                slice: declared.slice,
+                retention: declared.retention,
+                slices: starts().count(),
+                bytes: due + open().map(|open| open.1.bytes).sum::<usize>(),
+                oldest: starts().min(),
+                newest: starts().max(),
+            }
+        };
+        tiers.map(info).collect()
+    }
+
+    /// The columns: the total, the dimensions, the groups.
+    pub fn column_infos(&self) -> Vec<ColumnInfo> {
+        let names = &self.schema.dimensions;
+        let dimensions = self.numbers.dimensions.iter().zip(names);
+        let dimensions =
+            dimensions.map(|(numbers, dimension)| (dimension.name.clone(), numbers.len()));
+        let groups = self.numbers.groups.iter().zip(&self.schema.groups);
+        let groups = groups.map(|(numbers, group)| {
+            let of = group.dimensions.iter().map(|&at| &names[at].name[..]);
+            (of.collect::<Vec<&str>>().join(","), numbers.len())
+        });
+        let total = std::iter::once((String::new(), 1));
+        let all = total.chain(dimensions).chain(groups).enumerate();
+        let info = |(column, (name, values))| ColumnInfo {
+            name,
+            values,
+            cap: self.schema.values_of(column),
+            precision: self.schema.precision_of(column),
+        };
+        all.map(info).collect()
+    }
+
+    /// Work that is queued.
+    pub fn waiting(&self) -> usize {
+        self.jobs.len()
+    }
+
+    // -----------------------------------------------------------------------------------------------------
     // Parts that are read back; see [`super::restore`]
 
     pub(crate) fn add_open(&mut self, range: Range<Millis>, open: Open) {
@@ -1180,6 +1244,36 @@ impl Cube {
             + self.slice_bytes
             + self.jobs.front().map_or(0, Job::made_bytes)
     }
+}
+
+/// What is to be said of a tier.
+#[derive(Clone, Debug)]
+pub struct TierInfo {
+    /// The length of its slices.
+    pub slice: super::calendar::Span,
+    /// How long they are kept.
+    pub retention: super::calendar::Span,
+    /// Those that have events and are kept.
+    pub slices: usize,
+    /// Bytes that they occupy.
+    pub bytes: usize,
+    /// The beginning of the first.
+    pub oldest: Option<Millis>,
+    /// The beginning of the last.
+    pub newest: Option<Millis>,
+}
+
+/// What is to be said of a column.
+#[derive(Clone, Debug)]
+pub struct ColumnInfo {
+    /// Its dimensions; empty for the total.
+    pub name: String,
+    /// Values that have a number.
+    pub values: usize,
+    /// How many a slice keeps apart.
+    pub cap: Option<u32>,
+    /// Of its cells.
+    pub precision: crate::sketch::Precision,
 }
 
 /// What a slice takes in its tier beside what it consists of: the entry, and the part of a tree's node that is empty.

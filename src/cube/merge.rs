@@ -66,7 +66,7 @@ pub struct Sealed {
 
 impl Sealed {
     /// How many cells there are.
-    pub fn len(&self) -> usize {
+    pub fn cells(&self) -> usize {
         self.named.len() + usize::from(self.other.is_some())
     }
 
@@ -93,8 +93,8 @@ pub enum Input {
 }
 
 impl Input {
-    /// Cells.
-    pub fn len(&self) -> usize {
+    /// How many cells there are.
+    pub fn cells(&self) -> usize {
         match self {
             Input::Sealed(column) => column.len(),
             Input::Open(column) => column.len(),
@@ -283,7 +283,7 @@ pub struct Merge {
 impl Merge {
     /// Of these columns.
     pub fn new(inputs: Vec<Input>, shape: Shape) -> Merge {
-        let most: usize = inputs.iter().map(Input::len).sum();
+        let most: usize = inputs.iter().map(Input::cells).sum();
         let may_exceed = shape.limit.is_some_and(|limit| most > limit as usize);
         Merge {
             inputs,
@@ -303,7 +303,7 @@ impl Merge {
 
     /// Whether these columns may have more values than stay apart.
     pub fn may_exceed(inputs: &[Input], limit: Option<u32>) -> bool {
-        let most: usize = inputs.iter().map(Input::len).sum();
+        let most: usize = inputs.iter().map(Input::cells).sum();
         limit.is_some_and(|limit| most > limit as usize)
     }
 

@@ -53,7 +53,6 @@ struct Index {
 }
 
 /// What a list of this capacity takes.
-#[expect(clippy::ptr_arg, reason = "its capacity is asked for")]
 fn list_bytes(list: &Vec<(u16, Place)>) -> usize {
     list.capacity() * size_of::<(u16, Place)>()
 }

@@ -137,10 +137,12 @@ const MANY_VALUES: u32 = 10_000;
 /// The precision of a column where nothing is said, by how many values it keeps apart. That of the total is the
 /// one of a single value.
 pub const fn default_precision(values: u32) -> Precision {
-    let bits = match values {
-        ..=FEW_VALUES => 14,
-        ..=MANY_VALUES => 12,
-        _ => 10,
+    let bits = if values <= FEW_VALUES {
+        14
+    } else if values <= MANY_VALUES {
+        12
+    } else {
+        10
     };
     match Precision::new(bits) {
         Some(precision) => precision,
@@ -366,6 +368,11 @@ fn average_millis(span: Span) -> i64 {
 
 fn require(met: bool, error: impl FnOnce() -> SchemaError) -> Result<(), SchemaError> {
     if met { Ok(()) } else { Err(error()) }
+}
+
+/// Puts tiers into their order, whatever order they were declared in.
+pub fn sort_tiers(tiers: &mut [Tier]) {
+    tiers.sort_by_key(|tier| average_millis(tier.slice));
 }
 
 impl Schema {

@@ -57,7 +57,7 @@ impl Reading {
         let parts = self
             .parts
             .iter()
-            .map(|part| (part.len(), part.memory_bytes()));
+            .map(|part| (part.cells(), part.memory_bytes()));
         let waiting = self.waiting.iter().map(|(reading, _)| reading.size());
         let both = parts.chain(waiting);
         both.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))

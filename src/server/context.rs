@@ -105,6 +105,17 @@ impl Context {
         self.flags() & in_one_go == 0
     }
 
+    /// Unix milliseconds. One time for the whole of a command, a script or a transaction, where the server has one.
+    pub fn now(&self) -> i64 {
+        // SAFETY: the calls take nothing, and the first is made only where the server has it (not Redis 7.0).
+        unsafe {
+            match raw::RedisModule_CachedMicroseconds {
+                Some(microseconds) => microseconds() / 1_000,
+                None => api!(RedisModule_Milliseconds()),
+            }
+        }
+    }
+
     /// The number of the database that keys are opened in.
     pub fn database(&self) -> i32 {
         // SAFETY: the context is live.

@@ -161,6 +161,24 @@ impl OpenKey {
                     content.as_ptr(),
                     content.len()
                 )),
+                Propagation::Arguments { name, arguments } => {
+                    let string = |argument: &Vec<u8>| {
+                        let start = argument.as_ptr().cast();
+                        api!(RedisModule_CreateString(self.ctx, start, argument.len()))
+                    };
+                    let strings: Vec<_> = arguments.iter().map(string).collect();
+                    let status = api!(RedisModule_Replicate(
+                        self.ctx,
+                        name.as_ptr(),
+                        c"v".as_ptr(),
+                        strings.as_ptr(),
+                        strings.len()
+                    ));
+                    for string in strings {
+                        api!(RedisModule_FreeString(self.ctx, string));
+                    }
+                    status
+                }
             };
             if !is_ok(status) {
                 log(Level::Warning, "a change could not be propagated");
@@ -295,6 +313,13 @@ pub enum Propagation {
         name: &'static CStr,
         /// Its second argument.
         content: Vec<u8>,
+    },
+    /// As a command of this name with these arguments, the key among them.
+    Arguments {
+        /// The command.
+        name: &'static CStr,
+        /// All of its arguments.
+        arguments: Vec<Vec<u8>>,
     },
 }
 

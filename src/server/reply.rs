@@ -27,7 +27,7 @@ pub enum Reply {
     /// Values in this order.
     Array(Vec<Reply>),
     /// Named values in this order.
-    Map(Vec<(&'static str, Reply)>),
+    Map(Vec<(Cow<'static, str>, Reply)>),
     /// Nothing: the client waits for an answer that comes later ([`super::answers`]), or the server only
     /// asked where the keys are.
     None,

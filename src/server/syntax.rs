@@ -220,12 +220,15 @@ pub enum KeyUsage {
     Insert,
     /// Its content is read, changed and kept.
     Update,
+    /// Whatever it holds is replaced.
+    Overwrite,
 }
 
 impl KeyUsage {
     pub(super) fn flags(self) -> u32 {
         match self {
             KeyUsage::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+            KeyUsage::Overwrite => raw::REDISMODULE_CMD_KEY_OW | raw::REDISMODULE_CMD_KEY_UPDATE,
             KeyUsage::Insert => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_INSERT,
             KeyUsage::Update => {
                 raw::REDISMODULE_CMD_KEY_RW

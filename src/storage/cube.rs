@@ -105,7 +105,7 @@ struct Pieces<'w, W> {
 impl<W: Write> Pieces<'_, W> {
     fn end_piece(&mut self) -> io::Result<()> {
         // Bit planes are made of eight bytes at a time.
-        let whole = self.piece.len() % 8 == 0;
+        let whole = self.piece.len().is_multiple_of(8);
         let compression = match self.compression {
             Compression::Lz4 if !whole => Compression::Zstd,
             other => other,
@@ -467,7 +467,7 @@ impl<R: Read> In<'_, R> {
         let coding = match coding {
             0 => Coding::Raw,
             1 => Coding::Zstd,
-            2 if length % 8 == 0 => Coding::Lz4Planes,
+            2 if length.is_multiple_of(8) => Coding::Lz4Planes,
             3 => Coding::Gzip,
             _ => return Err(CUT),
         };

@@ -26,6 +26,9 @@ pub static RDB_COMPRESSION: Choice<Compression> = Choice::new(c"rdb-compression"
 pub static MAX_MEMORY_PER_KEY: Number =
     Number::new(c"max-memory-per-key", 0..=i64::MAX, 0).access(Access::Memory);
 
+/// Milliseconds that the time of an event may be ahead of the clock.
+pub static CUBE_MAX_AHEAD: Number = Number::new(c"cube-max-ahead", 0..=31_536_000_000, 3_600_000);
+
 impl Word for Compression {
     const ALL: &'static [(&'static str, Compression)] = &[
         ("ZSTD", Compression::Zstd),

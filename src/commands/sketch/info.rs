@@ -1,6 +1,7 @@
 //! `HLL.INFO key`: what a sketch is and what it takes.
 
 use super::{required, rounded};
+use crate::commands::fields::Fields;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -53,20 +54,20 @@ impl Command for Info {
             None => Sketch::NAME.to_str().unwrap_or_default(),
         };
         let history = if sketch.history() { "yes" } else { "no" };
-        Ok(Reply::Map(vec![
-            ("type", kind.into()),
-            ("precision", (sketch.precision().bits() as usize).into()),
-            ("registers", registers.into()),
-            ("encoding", encoding.into()),
-            ("hash", sketch.hash_family().name().into()),
-            ("history", history.into()),
-            ("estimator", estimate.method.name().into()),
-            ("count", Reply::Integer(rounded(estimate))),
-            ("standard_error", estimate.relative_error().into()),
-            ("memory_bytes", pf.unwrap_or(sketch.memory_bytes()).into()),
-            ("serialized_bytes", stored.into()),
-            ("compression", compression.into()),
-            ("compression_ratio", (content as f64 / stored as f64).into()),
-        ]))
+        let mut reply = Fields::new();
+        reply.field("type", kind);
+        reply.field("precision", sketch.precision().bits() as usize);
+        reply.field("registers", registers);
+        reply.field("encoding", encoding);
+        reply.field("hash", sketch.hash_family().name());
+        reply.field("history", history);
+        reply.field("estimator", estimate.method.name());
+        reply.field("count", Reply::Integer(rounded(estimate)));
+        reply.field("standard_error", estimate.relative_error());
+        reply.field("memory_bytes", pf.unwrap_or(sketch.memory_bytes()));
+        reply.field("serialized_bytes", stored);
+        reply.field("compression", compression);
+        reply.field("compression_ratio", content as f64 / stored as f64);
+        Ok(reply.into())
     }
 }

@@ -13,7 +13,6 @@ pub mod info;
 pub mod intersect;
 pub mod merge;
 pub mod overlap;
-pub mod replay;
 pub mod retention;
 pub mod segment;
 mod sets;

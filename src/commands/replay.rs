@@ -1,7 +1,8 @@
 //! `HLL.REPLAY key content`: what a write came to, as replicas and the append-only file get it. No
 //! client needs it, and what it brings is proven like everything from outside.
 
-use super::check_memory;
+use super::sketch::check_memory;
+use crate::cube::Cube;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -11,7 +12,8 @@ use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Bytes, Key, KeyUsage};
 use crate::sketch::Sketch;
 use crate::storage::DecodeError;
-use crate::storage::frame::FrameError;
+use crate::storage::cube;
+use crate::storage::frame::{FrameError, Kind};
 use crate::storage::replay::{self, Content};
 use crate::syntax;
 use crate::types::sketch::REPLAY;
@@ -39,7 +41,18 @@ impl Command for Replay {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let content = replay::decode(arguments.content.bytes()).map_err(|error| match error {
+        let bytes = arguments.content.bytes();
+        if bytes.first() == Some(&(Kind::Cube as u8)) {
+            let cube = cube::load(&mut &bytes[..]).map_err(|error| {
+                CommandError::invalid(format_args!(
+                    "content is {error}, make a cube with HLL.CUBE.CREATE"
+                ))
+            })?;
+            let key = ctx.write::<Cube>(arguments.key.into());
+            key.put(cube, c"hll.cube.create", Propagation::Verbatim)?;
+            return Ok(Reply::Ok);
+        }
+        let content = replay::decode(bytes).map_err(|error| match error {
             DecodeError::Frame(FrameError::Version(_)) => error.into(),
             _ => CommandError::invalid(
                 "content is not what this module propagates, send elements by HLL.ADD",

@@ -1,0 +1,474 @@
+//! What the commands that ask have in common: ranges and conditions on the way in, rows on the way out.
+
+use super::{At, dimension, span, timestamp};
+use crate::commands::fields::Fields;
+use crate::cube::Cube;
+use crate::cube::calendar::{Millis, Period, Span};
+use crate::cube::query::Query;
+use crate::cube::question::{
+    Answer, Condition, Figure, Gaps, Level, Metric, Question, Row, Test, Time, Unanswerable,
+};
+use crate::cube::schema::{Field, Schema};
+use crate::server::args::{Arg, ArgList};
+use crate::server::context::Context;
+use crate::server::error::CommandError;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{
+    Block, Bytes, Choice, Defaulted, MadeOfBlock, Number, OneOf, OneOrSeveral, Optional, Repeated,
+    Word,
+};
+use crate::server::workers::Work;
+use crate::syntax;
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
+
+/// `[CONFIDENCE confidence]`, a fraction: of the intervals in the answer.
+pub const CONFIDENCE: Defaulted<Number, f64> = Defaulted(
+    Optional("CONFIDENCE", Number("confidence", 0.5..=0.9999)),
+    0.95,
+);
+
+// ---------------------------------------------------------------------------------------------------------
+// Ranges
+
+/// The most values of one condition.
+const MOST_VALUES: i64 = 10_000;
+
+const AT: Optional<crate::server::syntax::Parsed<At>> = Optional("AT", timestamp("at"));
+
+syntax! {
+    /// The time up to now.
+    pub struct LastClause<'a> {
+        nothing: PhantomData<&'a ()> = crate::server::syntax::Nothing;
+        length: Span = span("duration");
+    }
+    options {
+        at: Option<At> = AT;
+    }
+}
+
+syntax! {
+    /// The time between two instants.
+    pub struct FromClause<'a> {
+        nothing: PhantomData<&'a ()> = crate::server::syntax::Nothing;
+        from: At = timestamp("from");
+        to: At = crate::server::syntax::After("TO", timestamp("to"));
+    }
+}
+
+syntax! {
+    /// A period of the calendar.
+    pub struct PeriodClause<'a> {
+        nothing: PhantomData<&'a ()> = crate::server::syntax::Nothing;
+        period: Period = Choice::<Period>::new("period");
+    }
+    options {
+        at: Option<At> = AT;
+    }
+}
+
+impl Word for Period {
+    const ALL: &'static [(&'static str, Period)] = &[
+        ("TODAY", Period::Today),
+        ("YESTERDAY", Period::Yesterday),
+        ("WEEK", Period::Week),
+        ("LASTWEEK", Period::LastWeek),
+        ("MONTH", Period::Month),
+        ("LASTMONTH", Period::LastMonth),
+        ("QUARTER", Period::Quarter),
+        ("YEAR", Period::Year),
+    ];
+}
+
+/// The time that a question is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Range {
+    /// So much up to an instant.
+    Last(Span, At),
+    /// Between two.
+    Between(At, At),
+    /// The period that an instant lies in, or the one before.
+    Period(Period, At),
+}
+
+fn last(clause: LastClause) -> Range {
+    let LastClause {
+        nothing: PhantomData,
+        length,
+        at,
+    } = clause;
+    Range::Last(length, at.unwrap_or(At::Now))
+}
+
+fn between(clause: FromClause) -> Range {
+    let FromClause {
+        nothing: PhantomData,
+        from,
+        to,
+    } = clause;
+    Range::Between(from, to)
+}
+
+fn period(clause: PeriodClause) -> Range {
+    let PeriodClause {
+        nothing: PhantomData,
+        period,
+        at,
+    } = clause;
+    Range::Period(period, at.unwrap_or(At::Now))
+}
+
+/// `[LAST duration [AT at] | FROM from TO to | PERIOD period [AT at]]`
+pub const RANGE: OneOf<Range> = OneOf {
+    name: "range",
+    alternatives: &[
+        &MadeOfBlock::<LastClause, Range>("LAST", last),
+        &MadeOfBlock::<FromClause, Range>("FROM", between),
+        &MadeOfBlock::<PeriodClause, Range>("PERIOD", period),
+    ],
+    conflict: "LAST, FROM and PERIOD each choose the time, give one of them",
+};
+
+impl Range {
+    /// As the question has it.
+    pub fn time(self, ctx: &Context, cube: &Cube) -> Result<Time, CommandError> {
+        let calendar = &cube.schema().calendar;
+        match self {
+            Range::Last(length, at) => {
+                let at = at.millis(ctx);
+                Ok(Time::UpTo(calendar.minus(at, length)..at.saturating_add(1)))
+            }
+            Range::Between(from, to) => {
+                let (from, to) = (from.millis(ctx), to.millis(ctx));
+                if from >= to {
+                    return Err(CommandError::invalid(format_args!(
+                        "FROM {from} is not before TO {to}, give the earlier one first"
+                    )));
+                }
+                Ok(Time::Between(from..to))
+            }
+            Range::Period(period, at) => {
+                let at = at.millis(ctx);
+                let whole = calendar.period(period, at);
+                match whole.contains(&at) {
+                    true => Ok(Time::UpTo(whole.start..at.saturating_add(1))),
+                    false => Ok(Time::Between(whole)),
+                }
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Conditions
+
+syntax! {
+    /// What one dimension of an event must be.
+    pub struct ConditionClause<'a> {
+        dimension: Arg<'a> = Bytes("dimension");
+        values: (Option<Test>, ArgList<'a>) = OneOrSeveral("value", 1..=MOST_VALUES, PhantomData::<Test>);
+    }
+}
+
+impl Word for Test {
+    const ALL: &'static [(&'static str, Test)] = &[("IN", Test::In), ("NOT", Test::NotIn)];
+}
+
+/// `[WHERE dimension value | IN numvalues value ... | NOT numvalues value ...]...`
+pub const WHERE: Repeated<Block<ConditionClause<'static>>> = Repeated("WHERE", Block::new());
+
+/// The conditions, each on a dimension of its own.
+pub fn conditions(
+    cube: &Cube,
+    clauses: &[ConditionClause],
+) -> Result<Vec<Condition>, CommandError> {
+    let mut conditions: Vec<Condition> = Vec::with_capacity(clauses.len());
+    for clause in clauses {
+        let (test, values) = clause.values;
+        let position = dimension(cube, clause.dimension)?;
+        if conditions.iter().any(|other| other.dimension == position) {
+            return Err(CommandError::invalid(format_args!(
+                "dimension {} stands in two conditions, put its values into one with IN",
+                clause.dimension.shown()
+            )));
+        }
+        if values.iter().any(|value| value.bytes().is_empty()) {
+            return Err(CommandError::invalid(format_args!(
+                "a value of dimension {} is empty, and no event has an empty value, leave it out",
+                clause.dimension.shown()
+            )));
+        }
+        conditions.push(Condition {
+            dimension: position,
+            test: test.unwrap_or(Test::In),
+            values: values.iter().map(|value| value.bytes().to_vec()).collect(),
+        });
+    }
+    Ok(conditions)
+}
+
+/// A question about everything that is kept, of which nothing is asked yet.
+pub fn question(confidence: f64) -> Question {
+    Question {
+        time: None,
+        conditions: Vec::new(),
+        by: Vec::new(),
+        bucket: None,
+        metrics: Vec::new(),
+        order: None,
+        limit: None,
+        offset: 0,
+        gaps: Gaps::Left,
+        level: Level::Event,
+        calendar: None,
+        confidence,
+    }
+}
+
+/// What a client's word asks for.
+pub fn metric(cube: &Cube, word: Arg) -> Result<Metric, CommandError> {
+    let measure = |name: &[u8]| cube.schema().measure(name);
+    let bytes = word.bytes();
+    let prefixed = |prefix: &str| {
+        let (before, name) = bytes.split_at_checked(prefix.len())?;
+        before
+            .eq_ignore_ascii_case(prefix.as_bytes())
+            .then(|| measure(name))
+            .flatten()
+    };
+    let found = match () {
+        () if word.is_word("unique") => Some(Metric::Unique),
+        () if word.is_word("events") => Some(Metric::Events),
+        () if word.is_word("new") => Some(Metric::New),
+        () => measure(bytes)
+            .map(Metric::Sum)
+            .or_else(|| prefixed("avg:").map(Metric::PerEvent))
+            .or_else(|| prefixed("per:").map(Metric::PerUser)),
+    };
+    found.ok_or_else(|| {
+        CommandError::invalid(format_args!(
+            "'{}' is no metric of this cube, name unique, events, new, a measure, avg:<measure> or \
+             per:<measure>",
+            word.shown()
+        ))
+    })
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Answers
+
+/// Why there is no answer, in words of the client's.
+pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
+    let names = |dimensions: &[usize]| {
+        let names = dimensions.iter().map(|&at| &schema.dimensions[at].name[..]);
+        names.collect::<Vec<&str>>().join(",")
+    };
+    match why {
+        Unanswerable::NoGroup(dimensions) => CommandError::invalid(format_args!(
+            "no GROUP holds {}, declare one, or ask with USERS for the intersection of user sets",
+            names(&dimensions)
+        )),
+        Unanswerable::Bucket(length) => CommandError::invalid(format_args!(
+            "buckets of {length} cannot be cut from the tiers of this cube, choose a multiple of {}",
+            schema.tiers[0].slice
+        )),
+        Unanswerable::Zone(from) => CommandError::invalid(format_args!(
+            "the slices that another zone needs are kept from {from} on, ask from there on or leave \
+             TIMEZONE out"
+        )),
+        Unanswerable::TooManyRows(rows) => CommandError::invalid(format_args!(
+            "the answer has {rows} rows or more, ask for fewer with LIMIT, a shorter range or longer \
+             buckets"
+        )),
+        Unanswerable::TooManyBuckets(buckets) => CommandError::invalid(format_args!(
+            "the range has {buckets} buckets or more, ask for a shorter range or longer buckets"
+        )),
+        Unanswerable::TooManySets(sets) => CommandError::invalid(format_args!(
+            "the question intersects {sets} sets of users, ask for at most {}",
+            crate::sketch::joint::MAX_SETS
+        )),
+        Unanswerable::OnlyUsers => CommandError::invalid(
+            "of intersected sets of users only unique is known, ask for no other metric or declare a GROUP",
+        ),
+        Unanswerable::NoNew => CommandError::invalid(
+            "this cube does not count new users, create one with NEW or ask for no new",
+        ),
+    }
+}
+
+/// What is to be known of a question when its answer is shown.
+pub struct Shown {
+    schema: Schema,
+    zone: String,
+    by: Vec<usize>,
+    confidence: f64,
+}
+
+/// How an answer becomes a reply.
+type Shape = fn(&Shown, &Answer) -> Reply;
+
+/// A question on its way to a reply.
+struct Asking {
+    query: Query,
+    shown: Shown,
+    shape: Shape,
+}
+
+impl Work for Asking {
+    fn step(&mut self) -> ControlFlow<Outcome> {
+        match self.query.step() {
+            None => ControlFlow::Continue(()),
+            Some(Ok(answer)) => ControlFlow::Break(Ok((self.shape)(&self.shown, &answer))),
+            Some(Err(why)) => ControlFlow::Break(Err(unanswerable(&self.shown.schema, why))),
+        }
+    }
+}
+
+/// Asks the cube, and answers when it has.
+pub fn ask(
+    ctx: &mut Context,
+    key: Arg,
+    question: impl FnOnce(&Context, &Cube) -> Result<Question, CommandError>,
+    shape: Shape,
+) -> Outcome {
+    let (query, shown) = {
+        let key = ctx.read::<Cube>(key.into())?;
+        let cube = super::required(&key)?;
+        let question = question(ctx, cube)?;
+        let calendar = question
+            .calendar
+            .as_ref()
+            .unwrap_or(&cube.schema().calendar);
+        let shown = Shown {
+            schema: cube.schema().clone(),
+            zone: calendar.zone.name().to_owned(),
+            by: question.by.clone(),
+            confidence: question.confidence,
+        };
+        let query = Query::plan(cube, question).map_err(|why| unanswerable(cube.schema(), why))?;
+        (query, shown)
+    };
+    let (expected, bytes) = (query.expected(), query.bytes());
+    let asking = Asking {
+        query,
+        shown,
+        shape,
+    };
+    ctx.answer(expected, bytes, asking)
+}
+
+fn millis(at: Millis) -> Reply {
+    Reply::Integer(at)
+}
+
+fn head(reply: &mut Fields, shown: &Shown, answer: &Answer) {
+    reply.field("from", millis(answer.range.start));
+    reply.field("to", millis(answer.range.end));
+    reply.field("zone", Reply::Text(shown.zone.clone().into()));
+    reply.field(
+        "method",
+        match answer.level {
+            Level::Event => "cell",
+            Level::Users => "users",
+        },
+    );
+    reply.field("other_events", answer.other_events as f64);
+}
+
+/// The figures of a row, each under its name.
+fn figures(reply: &mut Fields, shown: &Shown, answer: &Answer, row: &Row) {
+    let Shown {
+        schema, confidence, ..
+    } = shown;
+    for (&metric, figure) in answer.metrics.iter().zip(&row.figures) {
+        let name = match metric {
+            Metric::Unique => "unique".to_owned(),
+            Metric::Events => "events".to_owned(),
+            Metric::New => "new".to_owned(),
+            Metric::Sum(at) => schema.measures[at].clone(),
+            Metric::PerEvent(at) => format!("avg:{}", schema.measures[at]),
+            Metric::PerUser(at) => format!("per:{}", schema.measures[at]),
+        };
+        let estimated = matches!(metric, Metric::Unique | Metric::New | Metric::PerUser(_));
+        let (value, interval) = match figure {
+            None => (None, None),
+            Some(Figure::Exact(number)) => (Some(*number), Some((*number, *number))),
+            Some(Figure::Estimate(estimate)) => {
+                (Some(estimate.value), Some(estimate.interval(*confidence)))
+            }
+            Some(Figure::Common {
+                users,
+                lower,
+                upper,
+            }) => (Some(users.value), Some((*lower, *upper))),
+            Some(Figure::Ratio { sum, users }) => {
+                let (lower, upper) = users.interval(*confidence);
+                let per = |users: f64| if users > 0.0 { sum / users } else { 0.0 };
+                let (a, b) = (per(upper), per(lower));
+                let value = (users.value > 0.0).then(|| per(users.value));
+                (value, value.map(|_| (a.min(b), a.max(b))))
+            }
+        };
+        reply.field(name.clone(), value);
+        if estimated {
+            reply.field(format!("{name}_lower"), interval.map(|interval| interval.0));
+            reply.field(format!("{name}_upper"), interval.map(|interval| interval.1));
+        }
+    }
+}
+
+/// A map with the borders, and a map for each row.
+pub fn table(shown: &Shown, answer: &Answer) -> Reply {
+    let row = |row: &Row| {
+        let mut reply = Fields::new();
+        if let Some(bucket) = row.bucket {
+            reply.field("bucket", millis(bucket));
+        }
+        for (&at, value) in shown.by.iter().zip(&row.values) {
+            let name = shown.schema.dimensions[at].name.clone();
+            reply.field(name, value.to_vec());
+        }
+        figures(&mut reply, shown, answer, row);
+        if !row.values.is_empty() {
+            reply.field("at_least", Reply::Integer(row.at_least.into()));
+        }
+        Reply::from(reply)
+    };
+    let mut reply = Fields::new();
+    head(&mut reply, shown, answer);
+    reply.field("rows", Reply::Array(answer.rows.iter().map(row).collect()));
+    reply.into()
+}
+
+/// One map of everything.
+pub fn one(shown: &Shown, answer: &Answer) -> Reply {
+    let mut reply = Fields::new();
+    if let Some(row) = answer.rows.first() {
+        figures(&mut reply, shown, answer, row);
+    }
+    reply.field("confidence", shown.confidence);
+    head(&mut reply, shown, answer);
+    reply.into()
+}
+
+/// The field that a word names must be a dimension; for BY.
+pub fn dimensions(cube: &Cube, words: ArgList) -> Result<Vec<usize>, CommandError> {
+    let mut found = Vec::new();
+    for word in words.iter() {
+        if let Some(Field::Measure(_)) = cube.schema().field(word.bytes()) {
+            return Err(CommandError::invalid(format_args!(
+                "'{}' is a measure, name a dimension",
+                word.shown()
+            )));
+        }
+        let position = dimension(cube, word)?;
+        if found.contains(&position) {
+            return Err(CommandError::invalid(format_args!(
+                "BY names '{}' twice, name it once",
+                word.shown()
+            )));
+        }
+        found.push(position);
+    }
+    Ok(found)
+}

@@ -1,0 +1,97 @@
+//! `HLL.CUBE.INFO key`: what a cube is made for, what it holds and what it takes.
+
+use crate::commands::fields::Fields;
+use crate::cube::Cube;
+use crate::cube::body::{ColumnInfo, TierInfo};
+use crate::server::args::Arg;
+use crate::server::command::{Access, Command, Spec};
+use crate::server::context::Context;
+use crate::server::reply::{Outcome, Reply};
+use crate::server::syntax::{Key, KeyUsage};
+use crate::syntax;
+
+syntax! {
+    /// Which cube.
+    pub struct Arguments<'a> {
+        key: Arg<'a> = Key("key", KeyUsage::Read);
+    }
+}
+
+/// See the head of this file.
+pub struct Info;
+
+impl Command for Info {
+    const SPEC: Spec = Spec {
+        name: c"HLL.CUBE.INFO",
+        access: Access::Read,
+        summary: c"Describes a cube: tiers, columns, lateness, memory.",
+        complexity: c"O(N) with N slices and columns.",
+        since: c"0.1.0",
+    };
+
+    type Arguments = Arguments<'static>;
+
+    fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        let key = ctx.read::<Cube>(arguments.key.into())?;
+        let cube = super::required(&key)?;
+        let schema = cube.schema();
+        let mut reply = Fields::new();
+        let tiers = cube.tier_infos().into_iter().map(tier).collect();
+        reply.field("tiers", Reply::Array(tiers));
+        let columns = cube.column_infos().into_iter().map(column).collect();
+        reply.field("columns", Reply::Array(columns));
+        let measures = schema
+            .measures
+            .iter()
+            .map(|name| Reply::Text(name.clone().into()));
+        reply.field("measures", Reply::Array(measures.collect()));
+        reply.field(
+            "new_precision",
+            optional(schema.new.map(|precision| i64::from(precision.bits()))),
+        );
+        reply.field(
+            "zone",
+            Reply::Text(schema.calendar.zone.name().to_owned().into()),
+        );
+        reply.field("hash", schema.hash.name());
+        reply.field("newest", optional(cube.newest()));
+        reply.field("late", integer(cube.late()));
+        reply.field("too_late", integer(cube.too_late));
+        reply.field("duplicates", integer(cube.duplicates));
+        reply.field("waiting", cube.waiting());
+        reply.field(
+            "max_bytes",
+            optional(schema.max_bytes.map(|bytes| bytes as i64)),
+        );
+        reply.field("memory_bytes", cube.memory_bytes());
+        Ok(reply.into())
+    }
+}
+
+fn integer(number: u64) -> Reply {
+    Reply::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn optional(number: Option<i64>) -> Reply {
+    number.map_or(Reply::Null, Reply::Integer)
+}
+
+fn tier(info: TierInfo) -> Reply {
+    let mut reply = Fields::new();
+    reply.field("slice", Reply::Text(info.slice.to_string().into()));
+    reply.field("retention", Reply::Text(info.retention.to_string().into()));
+    reply.field("slices", info.slices);
+    reply.field("bytes", info.bytes);
+    reply.field("oldest", optional(info.oldest));
+    reply.field("newest", optional(info.newest));
+    reply.into()
+}
+
+fn column(info: ColumnInfo) -> Reply {
+    let mut reply = Fields::new();
+    reply.field("name", Reply::Text(info.name.into()));
+    reply.field("values", info.values);
+    reply.field("cap", optional(info.cap.map(i64::from)));
+    reply.field("precision", info.precision.bits() as usize);
+    reply.into()
+}

@@ -1,0 +1,287 @@
+"""Cubes: an event is written once and counted right, on every server, over both protocols, on replicas and in files."""
+
+import csv
+import datetime
+import gzip
+import os
+import zoneinfo
+
+import pytest
+
+from conftest import ROOT
+from helpers import digest, refused
+from resp import ReplyError
+from servers import wait_for
+
+HOUR, DAY = 3_600_000, 86_400_000
+START = 1_763_938_800_000  # a midnight in Berlin
+CREATE = ["TIER", "1h", "48h", "TIER", "1d", "90d", "TIER", "1mo", "36mo", "DIMENSION", "device", "VALUES", "8",
+          "DIMENSION", "page", "VALUES", "3", "GROUP", "device,page", "MEASURE", "revenue", "NEW", "12", "TIMEZONE", "Europe/Berlin"]
+
+
+def mapping(client, reply):
+    """A reply with fields as a dict, in either protocol, rows as dicts too."""
+    pairs = list(reply.items()) if client.protocol == 3 else list(zip(reply[::2], reply[1::2]))
+    text = {key.decode() if isinstance(key, bytes) else str(key): value for key, value in pairs}
+    if isinstance(text.get("rows"), list):
+        text["rows"] = [mapping(client, row) for row in text["rows"]]
+    return {key: number(value) for key, value in text.items()}
+
+
+def number(value):
+    if isinstance(value, bytes):
+        try:
+            return float(value)
+        except ValueError:
+            return value.decode()
+    return value
+
+
+def count(client, *words):
+    return mapping(client, client("HLL.CUBE.COUNT", "shop", *words))
+
+
+def rows(client, *words):
+    return mapping(client, client("HLL.CUBE.QUERY", "shop", *words))["rows"]
+
+
+def fill(client, events=2000):
+    """Events of three days, some late; each as (time, user, device, page, revenue)."""
+    assert client("HLL.CUBE.CREATE", "shop", *CREATE) == "OK"
+    made = []
+    for i in range(events):
+        at = START + i * 3 * DAY // events - (HOUR * 7 if i % 11 == 5 and i > 300 else 0)
+        made.append((at, f"u:{i * 7 % 300}", ["mobile", "desktop"][i % 2], f"/{i % 7}", i % 10))
+    for i in range(0, events, 100):
+        words = [word for at, user, device, page, revenue in made[i:i + 100] for word in (at, user, device, page, revenue)]
+        reply = mapping(client, client("HLL.CUBE.MADD", "shop", "FIELDS", 3, "device", "page", "revenue", "ROWS", *words))
+        assert reply == {"counted": 100, "duplicate": 0, "late": 0}
+    return made
+
+
+def test_counters_are_exact_and_users_within_their_intervals(client):
+    made = fill(client)
+    whole = count(client)
+    assert whole["events"] == len(made) and whole["revenue"] == sum(e[4] for e in made)
+    assert whole["unique_lower"] <= len({e[1] for e in made}) <= whole["unique_upper"]
+    by_day = rows(client, "BUCKET", "1d")
+    for row in by_day:
+        own = [e for e in made if row["bucket"] <= e[0] < row["bucket"] + DAY]
+        assert row["events"] == len(own) and row["revenue"] == sum(e[4] for e in own)
+        assert row["unique_lower"] <= len({e[1] for e in own}) <= row["unique_upper"]
+    assert sum(row["events"] for row in by_day) == len(made)
+    for row in rows(client, "BY", "device"):
+        own = [e for e in made if e[2] == row["device"]]
+        assert row["events"] == len(own) and row["at_least"] == 0
+    pages = mapping(client, client("HLL.CUBE.QUERY", "shop", "BY", "page"))
+    assert sum(row["events"] for row in pages["rows"]) == len(made)
+    assert pages["rows"][-1]["page"] == "(other)" and pages["rows"][-1]["events"] == pages["other_events"] > 0
+    both = count(client, "WHERE", "device", "mobile", "WHERE", "page", "NOT", "1", "/0")
+    assert both["method"] == "cell" and both["events"] < len(made)
+    top = mapping(client, client("HLL.CUBE.TOP", "shop", "device", 1, "ORDER", "revenue"))["rows"]
+    assert [row["device"] for row in top] == [max(["mobile", "desktop"], key=lambda d: sum(e[4] for e in made if e[2] == d))]
+    series = mapping(client, client("HLL.CUBE.SERIES", "shop", "BUCKET", "1h", "FROM", START + DAY, "TO", START + 2 * DAY))["rows"]
+    assert len(series) == 24 and [row["bucket"] for row in series] == [START + DAY + i * HOUR for i in range(24)]
+
+
+def test_the_users_become_a_sketch(client):
+    made = fill(client, 600)
+    assert client("HLL.CUBE.STORE", "all", "shop") == "OK"
+    assert client("HLL.COUNT", "all") == len({e[1] for e in made})
+
+
+def test_an_id_counts_once_and_the_clock_may_be_asked(client):
+    client("HLL.CUBE.CREATE", "shop", *CREATE)
+    for _ in range(2):
+        answers = [client("HLL.CUBE.ADD", "shop", "IDMP", "web", i, START, "u:1") for i in range(3)]
+    assert answers == [0, 0, 0]
+    madd = ["HLL.CUBE.MADD", "shop", "IDMP", "web", "m", "FIELDS", 0, "ROWS", START, "u:2", START, "u:3"]
+    assert [mapping(client, client(*madd)) for _ in range(2)] == [
+        {"counted": 2, "duplicate": 0, "late": 0}, {"counted": 0, "duplicate": 2, "late": 0}]
+    assert count(client)["events"] == 5
+    assert client("HLL.CUBE.ADD", "shop", "*", "u:9") == 1
+    assert count(client, "LAST", "1h")["events"] == 1
+    assert client("HLL.CUBE.ADD", "shop", "LATE", "DROP", "0", "u:9") == 0
+
+
+BAD = [
+    (["HLL.CUBE.ADD", "none", START, "u"], "no such key"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "colour", "red"], "no dimension or measure"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "device", "a", "device", "b"], "twice"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "revenue", "much"], "number"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "revenue", "nan"], "number"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "revenue", "1e16"], "number"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "device", "(other)"], "taken"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "device", "x" * 1025], "1025 bytes"),
+    (["HLL.CUBE.ADD", "shop", START, "u", "device"], "without its value"),
+    (["HLL.CUBE.ADD", "shop", "soon", "u"], "Unix milliseconds"),
+    (["HLL.CUBE.ADD", "shop", "4000000000000", "u"], "ahead"),
+    (["HLL.CUBE.ADD", "shop", "1000", "u"], "before everything"),
+    (["HLL.CUBE.MADD", "shop", "FIELDS", 1, "device", "ROWS", START, "u", "a", "soon", "v", "b"], "row 2"),
+    (["HLL.CUBE.MADD", "shop", "FIELDS", 1, "device", "ROWS", START, "u"], "a row has 3 words"),
+    (["HLL.CUBE.QUERY", "shop", "TIMEZONE", "Mars/Olympus"], "name of a zone"),
+    (["HLL.CUBE.QUERY", "shop", "FROM", 5, "TO", 5], "not before"),
+    (["HLL.CUBE.QUERY", "shop", "WHERE", "device", ""], "empty"),
+    (["HLL.CUBE.QUERY", "shop", "WHERE", "device", "a", "WHERE", "device", "b"], "two conditions"),
+    (["HLL.CUBE.QUERY", "shop", "BY", "nothing"], "no dimension"),
+    (["HLL.CUBE.QUERY", "shop", "BUCKET", "7m"], "cannot be cut"),
+    (["HLL.CUBE.QUERY", "shop", "METRICS", 1, "wealth"], "no metric"),
+    (["HLL.CUBE.QUERY", "shop", "LIMIT", 0], "limit must be"),
+    (["HLL.CUBE.COUNT", "none"], "no such key"),
+    (["HLL.CUBE.COUNT", "shop", "LAST", "0d"], "duration must be"),
+    (["HLL.CUBE.CREATE", "shop"], "there already"),
+    (["HLL.CUBE.CREATE", "new", "TIER", "1w", "53w", "TIER", "1mo", "36mo"], "whole slices"),
+    (["HLL.CUBE.CREATE", "new", "MEASURE", "events"], "word of questions"),
+    (["HLL.CUBE.CREATE", "new", "DIMENSION", "a", "GROUP", "a,b"], "no dimension"),
+    (["HLL.CUBE.CREATE", "new", "TIMEZONE", "nowhere"], "name of a zone"),
+    (["HLL.CUBE.CREATE", "new", "TIER", "90s", "1h", "TIER", "1h", "2h", "TIER", "100m", "1d"], "whole slices"),
+]
+
+
+@pytest.mark.parametrize("command, says", BAD, ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, list) else "")
+def test_what_is_wrong_is_refused_and_changes_nothing(client, command, says):
+    client("HLL.CUBE.CREATE", "shop", *CREATE)
+    client("HLL.CUBE.ADD", "shop", START, "u:1", "device", "mobile")
+    assert says in refused(client, *command)
+
+
+def test_a_question_without_a_group_says_what_to_declare(client):
+    client("HLL.CUBE.CREATE", "shop", "DIMENSION", "a", "DIMENSION", "b")
+    client("HLL.CUBE.ADD", "shop", START, "u", "a", 1, "b", 1)
+    words = ["HLL.CUBE.COUNT", "shop", "WHERE", "a", 1, "WHERE", "b", 1]
+    assert "no GROUP holds a,b" in refused(client, *words)
+    users = mapping(client, client(*words, "USERS"))
+    assert (users["method"], users["unique"]) == ("users", 1)
+
+
+def test_a_full_cube_refuses_writes_and_answers(client):
+    client("HLL.CUBE.CREATE", "shop", "MAXBYTES", 20000)
+    with pytest.raises(ReplyError, match="MAXBYTES"):
+        for i in range(100_000):
+            client("HLL.CUBE.ADD", "shop", START + i, f"u:{i}")
+    assert count(client)["events"] > 100
+
+
+def test_files_and_copies_keep_every_bit(client):
+    fill(client, 1500)
+    before = digest(client, "shop")
+    payload = client("DUMP", "shop")
+    assert client("RESTORE", "again", 0, payload) == "OK" and client("COPY", "shop", "copy") == 1
+    assert digest(client, "again", "copy") == before * 2
+    client("DEBUG", "RELOAD")
+    assert digest(client, "shop") == before
+    for key in ("shop", "again", "copy"):
+        client("HLL.CUBE.ADD", key, START + 4 * DAY, "u:new", "device", "tablet", "revenue", -3.5)
+    assert len(set(digest(client, "shop", "again", "copy"))) == 1 and digest(client, "shop") != before
+
+
+def test_damaged_payloads_are_refused(client):
+    fill(client, 300)
+    payload = client("DUMP", "shop")
+    for at in range(20, len(payload) - 10, max(1, len(payload) // 60)):
+        damaged = payload[:at] + bytes([payload[at] ^ 0x41]) + payload[at + 1:]
+        with pytest.raises(ReplyError):
+            client("RESTORE", "bad", 0, damaged)
+
+
+def attach(replica, primary):
+    replica.c("REPLICAOF", "127.0.0.1", primary.port)
+    wait_for("the first synchronisation", lambda: replica.info(section="replication").get("master_link_status") == "up")
+
+
+def caught_up(replica, primary):
+    offset = int(primary.info(section="replication")["master_repl_offset"])
+    return int(replica.info(section="replication")["slave_repl_offset"]) >= offset
+
+
+def test_primary_replicas_and_the_append_only_file_are_one(start, server_name):
+    """After every hundredth write; one replica joins in the middle, when slices are being made."""
+    quiet = {"repl-ping-replica-period": "3600", "repl-diskless-sync-delay": "0"}
+    primary = start(server_name, {"appendonly": "yes", "aof-use-rdb-preamble": "no", "auto-aof-rewrite-percentage": "0", **quiet})
+    replicas = [start(server_name)]
+    attach(replicas[0], primary)
+    c = primary.c
+    c("HLL.CUBE.CREATE", "shop", *CREATE)
+    for i in range(900):
+        late = 3 * HOUR if i % 9 == 4 and i > 90 else 0
+        c("HLL.CUBE.ADD", "shop", START + i * DAY // 20 - late, f"u:{i % 90}", "device", i % 5, "page", i % 13, "revenue", i)
+        if i == 450:
+            replicas.append(start(server_name))
+            attach(replicas[1], primary)
+        if i % 100 == 99:
+            for replica in replicas:
+                wait_for("the replica to catch up", lambda: caught_up(replica, primary))
+                assert digest(replica.c, "shop") == digest(c, "shop")
+    c("HLL.CUBE.ADD", "shop", "*", "u:now")
+    c("HLL.CUBE.MADD", "shop", "IDMP", "web", "1", "FIELDS", 1, "device", "ROWS", "*", "u:a", "x", "*", "u:b", "")
+    for replica in replicas:
+        wait_for("the replica to catch up", lambda: caught_up(replica, primary))
+        assert digest(replica.c, "shop") == digest(c, "shop")
+    before = digest(c, "shop")
+    c("DEBUG", "LOADAOF")
+    assert digest(c, "shop") == before
+    c("BGREWRITEAOF")
+    wait_for("the end of BGREWRITEAOF", lambda: primary.info(section="persistence")["aof_rewrite_in_progress"] in (0, "0")
+             and primary.info(section="persistence")["aof_rewrite_scheduled"] in (0, "0"))
+    c("DEBUG", "LOADAOF")
+    assert digest(c, "shop") == before
+
+
+# ---- real data ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def invoices():
+    path = os.path.join(os.environ.get("HLL_DATA", os.path.join(ROOT, "..", "shared", "data")), "online_retail.csv.gz")
+    if not os.path.exists(path):
+        pytest.skip(f"no {path}: the shop's invoices are not there")
+    with gzip.open(path, "rt", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+@pytest.mark.thorough
+def test_a_shops_months_countries_and_products_are_exact(start, server_name, invoices):
+    """Local time of London, across both changes of the clock. Of about 20 intervals at 95 % more than 3 fail in 1.6 % of
+    samples of users; these users are fixed."""
+    london = zoneinfo.ZoneInfo("Europe/London")
+    c = start(server_name).c
+    c.protocol = getattr(c, "protocol", 2)
+    c("HLL.CUBE.CREATE", "shop", "TIER", "1d", "400d", "TIER", "1mo", "36mo", "DIMENSION", "country", "VALUES", "64", "DIMENSION", "product",
+      "VALUES", "5000", "PRECISION", "10", "MEASURE", "amount", "TIMEZONE", "Europe/London")
+    months, countries, products = {}, {}, {}
+    words, sent = [], 0
+    for row in invoices:
+        if not row["customer_id"]:
+            continue
+        when = datetime.datetime.fromisoformat(row["date"]).replace(tzinfo=london)
+        amount = int(row["quantity"]) * float(row["unit_price"])
+        words += [int(when.timestamp() * 1000), row["customer_id"], row["country"], row["stock_code"], repr(amount)]
+        month = months.setdefault(row["date"][:7], [0, 0.0, set()])
+        month[0] += 1
+        month[1] += amount
+        month[2].add(row["customer_id"])
+        countries[row["country"]] = countries.get(row["country"], 0) + 1
+        products[row["stock_code"]] = products.get(row["stock_code"], 0) + 1
+        if len(words) == 5 * 3000:
+            sent += send(c, words)
+            words = []
+    sent += send(c, words)
+    assert sent == 541_909 - 135_080
+    answer = mapping(c, c("HLL.CUBE.QUERY", "shop", "BUCKET", "1mo"))
+    held = 0
+    for row, (name, (events, amount, users)) in zip(answer["rows"], sorted(months.items()), strict=True):
+        local = datetime.datetime.fromtimestamp(row["bucket"] / 1000, london)
+        assert local.strftime("%Y-%m-%d %H:%M") == f"{name}-01 00:00"
+        assert row["events"] == events and abs(row["amount"] - amount) < 1e-3
+        held += row["unique_lower"] <= len(users) <= row["unique_upper"]
+    assert held >= len(months) - 3
+    by_country = mapping(c, c("HLL.CUBE.QUERY", "shop", "BY", "country", "METRICS", 1, "events"))["rows"]
+    assert {row["country"]: row["events"] for row in by_country} == countries
+    top = mapping(c, c("HLL.CUBE.TOP", "shop", "product", 10, "ORDER", "events"))["rows"]
+    best = sorted(products.items(), key=lambda item: (-item[1], item[0].encode()))[:10]
+    assert [(str(row["product"]), row["events"]) for row in top] == [(str(number(name.encode())), count) for name, count in best]
+
+
+def send(c, words):
+    reply = c("HLL.CUBE.MADD", "shop", "FIELDS", 3, "country", "product", "amount", "ROWS", *words)
+    return mapping(c, reply)["counted"]
