@@ -964,7 +964,7 @@ impl Hours {
             columns.map(|column| Source::sealed(Arc::new(column), 1.0))
         });
         let hours = hours.collect();
-        let last = drawn.iter().filter_map(|cells| cells.last_key_value());
+        let last = drawn.iter().filter_map(|cells| cells.iter().next_back());
         let bound = last.map(|(&number, _)| number).max().unwrap_or(0);
         // Names that do not ascend with their numbers.
         let names: Vec<String> = (1..=bound)
