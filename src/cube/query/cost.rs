@@ -7,7 +7,10 @@
 use crate::sketch::Precision;
 
 /// Nanoseconds to look at a cell on the way, and to note what it has for its row.
-pub const SCAN: f64 = 5.0;
+pub const SCAN: f64 = 25.0;
+
+/// Nanoseconds to look at what was noted for a row.
+pub const PASS: f64 = 2.0;
 
 /// Nanoseconds to find a cell by its number.
 pub const SEEK: f64 = 60.0;
@@ -46,8 +49,12 @@ pub fn unite(bytes: f64) -> f64 {
     }
 }
 
-/// To estimate from registers.
-pub fn estimate(precision: Precision) -> f64 {
+/// To estimate how many users a union has that so many bytes came into: as long as these are few they are tokens, and
+/// counted.
+pub fn estimate(precision: Precision, bytes: f64) -> f64 {
+    if bytes < (precision.max_tokens() * size_of::<u32>()) as f64 {
+        return 0.0;
+    }
     ESTIMATE + ESTIMATE_REGISTER * precision.registers() as f64
 }
 

@@ -40,7 +40,7 @@ impl Tally {
 
     /// Takes the counters of a cell in, from a source whose new users have this weight at most.
     fn count(&mut self, cell: &Cell, weight: f64, needs: &Needs) {
-        self.events += cell.events;
+        self.events = self.events.saturating_add(cell.events);
         for (at, sum) in self.sums.iter_mut().enumerate() {
             *sum += cell.sums.get(at);
         }
@@ -103,7 +103,7 @@ impl<'a> Readers<'a> {
             let cells = sources
                 .iter()
                 .filter_map(|reader| reader.source().get(OTHER));
-            cells.map(|cell| cell.events).sum()
+            cells.fold(0, |sum: u64, cell| sum.saturating_add(cell.events))
         };
         self.0.iter_mut().map(of_factor).max().unwrap_or(0)
     }
@@ -127,6 +127,8 @@ struct Place {
     source: usize,
     /// Where the numbers go on in this source.
     number: Option<u32>,
+    /// Bytes of users that came into the union.
+    bytes: f64,
 }
 
 impl Gathering {
@@ -176,7 +178,7 @@ impl Gathering {
             tally.users = common(&std::mem::take(&mut self.sets), needs.confidence);
         } else if needs.users {
             if self.union.parts() > 1 {
-                budget.spend(cost::estimate(factors[0].precision));
+                budget.spend(cost::estimate(factors[0].precision, place.bytes));
             }
             tally.users = Some(Figure::Estimate(self.union.estimate()));
         }
@@ -213,6 +215,7 @@ impl Place {
             factor: 0,
             source: 0,
             number: None,
+            bytes: 0.0,
         };
         place.enter(0, row, factors, &mut of.union);
         place
@@ -223,6 +226,7 @@ impl Place {
         self.factor = at;
         self.source = 0;
         if let Some(factor) = factors.get(at) {
+            self.bytes = 0.0;
             self.number = factor.selection.first(row[at]);
             union.begin(factor.precision);
         }
@@ -247,7 +251,9 @@ impl Place {
                 if let Some(cell) = reader.seek(factor.selection.number(place)) {
                     self.tally.count(&cell, reader.source().weight(), needs);
                     if needs.users {
-                        budget.spend(cost::unite(cell.users.bytes() as f64));
+                        let bytes = cell.users.bytes() as f64;
+                        self.bytes += bytes;
+                        budget.spend(cost::unite(bytes));
                         union.add(cell.users);
                     }
                 }

@@ -10,6 +10,7 @@ use super::super::source::{Settled, scanned};
 use super::cost::{Budget, SCAN, SEEK};
 use super::selection::{NONE, Selection, Slot};
 use crate::sketch::{Estimate, Precision};
+use std::ops::Range;
 
 /// Notes for the slots of a column, by their number; as long as the highest slot with a cell needs.
 pub enum Ledger {
@@ -69,6 +70,19 @@ impl Reach {
             f64::from(sum) * self.excess
         }
     }
+
+    /// The lowest note that may stand for so many users, so that many notes can be compared with one number.
+    pub fn least(self, users: f64) -> u32 {
+        let (mut low, mut high) = (0, u32::MAX);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.bound(middle) < users {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
 }
 
 /// The place of a slot in an array that grows to have it.
@@ -98,32 +112,17 @@ impl Ledger {
     }
 
     /// Whether a slot has cells.
-    #[inline]
     pub fn has(&self, slot: Slot) -> bool {
-        let at = slot as usize;
-        match self {
-            Ledger::Events(rows) => rows[at] != 0,
-            Ledger::Sums { rows, .. } => rows[at].0 != 0,
-            Ledger::Reach(rows, _) => rows[at] != 0,
-        }
+        self.count(slot..slot + 1) > 0
     }
 
-    /// The events of a slot, and the sum where there is one.
-    pub fn sums(&self, slot: Slot) -> (u64, f64) {
-        let at = slot as usize;
+    /// How many of these slots have cells.
+    pub fn count(&self, slots: Range<Slot>) -> usize {
+        let slots = slots.start as usize..slots.end as usize;
         match self {
-            Ledger::Events(rows) => (rows[at], 0.0),
-            Ledger::Sums { rows, .. } => rows[at],
-            Ledger::Reach(..) => (0, 0.0),
-        }
-    }
-
-    /// The most users that a slot may turn out to have.
-    #[inline]
-    pub fn bound(&self, slot: Slot) -> f64 {
-        match self {
-            Ledger::Reach(rows, reach) => reach.bound(rows[slot as usize]),
-            Ledger::Events(_) | Ledger::Sums { .. } => f64::INFINITY,
+            Ledger::Events(rows) => rows[slots].iter().filter(|&&events| events != 0).count(),
+            Ledger::Sums { rows, .. } => rows[slots].iter().filter(|row| row.0 != 0).count(),
+            Ledger::Reach(rows, _) => rows[slots].iter().filter(|&&noted| noted != 0).count(),
         }
     }
 
@@ -202,7 +201,8 @@ impl Ledger {
 #[inline]
 fn note_events(rows: &mut Vec<u64>, slot: Slot, cell: &Scanned) {
     if slot != NONE {
-        *place(rows, slot) += cell.events;
+        let row = place(rows, slot);
+        *row = row.saturating_add(cell.events);
     }
 }
 
@@ -210,7 +210,7 @@ fn note_events(rows: &mut Vec<u64>, slot: Slot, cell: &Scanned) {
 fn note_sum(rows: &mut Vec<(u64, f64)>, at: usize, slot: Slot, cell: &Scanned) {
     if slot != NONE {
         let row = place(rows, slot);
-        row.0 += cell.events;
+        row.0 = row.0.saturating_add(cell.events);
         row.1 += cell.sums.get(at);
     }
 }
@@ -220,5 +220,25 @@ fn note_reach(rows: &mut Vec<u32>, reach: Reach, slot: Slot, cell: &Scanned) {
     if slot != NONE {
         let row = place(rows, slot);
         *row = (*row).max(1).saturating_add(reach.noted(cell.users));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_least_note_is_the_first_that_may_stand_for_so_many(
+            p in 4u8..=16,
+            users in prop_oneof![0.0..100.0, 0.0..1e9f64],
+        ) {
+            let precision = Precision::new(p).unwrap();
+            let reach = Reach::new(precision, precision);
+            let least = reach.least(users);
+            prop_assert!(reach.bound(least) >= users);
+            prop_assert!(least == 0 || reach.bound(least - 1) < users);
+        }
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! Each is done in steps that take about a third of a millisecond, so that whoever works on an answer can do other
 //! things in between, or hand the rest to another thread. What takes longer in one piece is only what cannot be divided:
-//! to make a slice, to solve for what several sets have in common, and to sort thousands of names.
+//! to make a slice, to solve for what several sets have in common, and to sort and write down thousands of rows.
 //!
 //! # The first of many
 //!
@@ -34,6 +34,7 @@
 
 mod best;
 mod cost;
+mod expected;
 mod gather;
 mod ledger;
 mod plan;
@@ -53,6 +54,7 @@ use plan::{Factor, MAX_ROWS, Plan, Pool, Segment};
 use selection::{Numbers, Selection, Slot};
 use std::cmp::Ordering;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +138,7 @@ enum Way {
     /// By their figures, all of them.
     Figures { at: u32 },
     /// By the most that they may come to, in order to find those that are looked at first.
-    Bounds { at: u32, first: Best<(f64, u32)> },
+    Bounds { at: u32, first: Best<(u32, u32)> },
     /// By users: first these, in ascending order.
     First { at: usize, first: Vec<u32> },
     /// And then others that may come to as much as the best so far.
@@ -281,7 +283,7 @@ impl Work {
         let mut pool = Pool::new(slices);
         let plan = Plan::new(&mut pool, question)?;
         let sources = pool.into_sources();
-        let expected = plan.expected(&sources);
+        let expected = expected::answer(&plan, &sources);
         let bytes = sources.iter().map(Source::bytes).sum();
         let work = Work {
             plan,
@@ -295,10 +297,7 @@ impl Work {
     /// Settles sources and selects numbers; whether that is done.
     fn prepare(&mut self, budget: &mut Budget) -> bool {
         for source in self.waiting.by_ref() {
-            if source.is_pending() {
-                budget.spend(source.len() as f64 * cost::MAKE_CELL);
-                budget.spend(source.bytes() as f64 * cost::MAKE_BYTE);
-            }
+            budget.spend(expected::making(&source));
             self.pool.push(source.settle());
             if budget.is_spent() {
                 return false;
@@ -378,11 +377,26 @@ impl Rows {
     }
 
     /// Whether there is something of it.
-    #[inline]
     fn has(&self, row: u32) -> bool {
+        self.count(row..row + 1) > 0
+    }
+
+    /// Of how many of these there is something.
+    fn count(&self, rows: Range<u32>) -> usize {
         match self {
-            Rows::Slots { ledger, .. } => ledger.has(row),
-            Rows::One | Rows::Pairs { .. } => true,
+            Rows::Slots { ledger, .. } => ledger.count(rows),
+            Rows::One | Rows::Pairs { .. } => rows.len(),
+        }
+    }
+
+    /// What has been noted of their users.
+    fn reach(&self) -> Option<(&[u32], Reach)> {
+        match self {
+            Rows::Slots {
+                ledger: Ledger::Reach(notes, reach),
+                ..
+            } => Some((notes, *reach)),
+            _ => None,
         }
     }
 
@@ -449,6 +463,83 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Takes in those of these rows that there are, with what the survey knows of them.
+    fn offer_surveyed(&self, rows: Range<u32>, best: &mut Best<Candidate>, plan: &Plan) {
+        let metric = plan.order.map(|order| order.metric);
+        match self {
+            Rows::Slots { ledger, .. } => match (ledger, metric) {
+                (Ledger::Events(events), Some(Metric::Events)) => {
+                    let value =
+                        |row: u32| (events[row as usize] != 0).then(|| events[row as usize] as f64);
+                    self.offer_valued(rows, best, plan, value);
+                }
+                (Ledger::Sums { rows: sums, .. }, Some(Metric::PerEvent(_))) => {
+                    let value = |row: u32| {
+                        let (events, sum) = sums[row as usize];
+                        (events != 0).then(|| sum / events as f64)
+                    };
+                    self.offer_valued(rows, best, plan, value);
+                }
+                (Ledger::Sums { rows: sums, .. }, Some(Metric::Sum(_) | Metric::New)) => {
+                    let value = |row: u32| {
+                        let (events, sum) = sums[row as usize];
+                        (events != 0).then_some(sum)
+                    };
+                    self.offer_valued(rows, best, plan, value);
+                }
+                _ => self.offer_unvalued(rows, best, plan),
+            },
+            Rows::One | Rows::Pairs { .. } => self.offer_unvalued(rows, best, plan),
+        }
+    }
+
+    /// The value is `None` where there is nothing of a row. Most rows of many are worse than the best so far, and
+    /// told by one comparison.
+    fn offer_valued(
+        &self,
+        rows: Range<u32>,
+        best: &mut Best<Candidate>,
+        plan: &Plan,
+        value: impl Fn(u32) -> Option<f64>,
+    ) {
+        let ascends = plan
+            .order
+            .is_some_and(|order| order.direction == Direction::Ascending);
+        let last = |best: &Best<Candidate>| best.last().and_then(|last| last.value);
+        let mut enough = last(best);
+        for row in rows {
+            let Some(value) = value(row) else {
+                continue;
+            };
+            let is_worse = |enough: f64| {
+                if ascends {
+                    value > enough
+                } else {
+                    value < enough
+                }
+            };
+            if !enough.is_some_and(is_worse) {
+                // Nought has no sign.
+                let value = Some(value + 0.0);
+                let tally = None;
+                let candidate = Candidate { row, value, tally };
+                best.offer(candidate, |a, b| self.compare(a, b, plan));
+                enough = last(best);
+            }
+        }
+    }
+
+    /// Rows that are ordered by their values only.
+    fn offer_unvalued(&self, rows: Range<u32>, best: &mut Best<Candidate>, plan: &Plan) {
+        for row in rows.filter(|&row| self.has(row)) {
+            let (value, tally) = (None, None);
+            let candidate = Candidate { row, value, tally };
+            best.offer(candidate, |a, b| self.compare(a, b, plan));
+        }
+    }
+}
+
 impl Plan {
     /// What the survey of a factor has to note.
     fn ledger(&self, factor: &Factor) -> Ledger {
@@ -485,28 +576,8 @@ impl Plan {
         .map(|value| value + 0.0)
     }
 
-    /// What a row is ordered by, from the survey; the order must not be one by users.
-    fn surveyed(&self, ledger: &Ledger, slot: Slot) -> Option<f64> {
-        let (events, sum) = ledger.sums(slot);
-        let is_known = matches!(ledger, Ledger::Sums { .. });
-        let value = match self.order?.metric {
-            Metric::Events => Some(events as f64),
-            Metric::PerEvent(_) => is_known.then(|| sum / events as f64),
-            Metric::Sum(_) | Metric::New => is_known.then_some(sum),
-            Metric::Unique | Metric::PerUser(_) => None,
-        };
-        value.map(|value| value + 0.0)
-    }
-
     /// How rows are chosen once they have been counted.
     fn way(&self, rows: &Rows) -> Way {
-        let by_users = matches!(
-            self.order,
-            Some(Order {
-                metric: Metric::Unique | Metric::PerUser(_),
-                ..
-            })
-        );
         let descends_by_users = matches!(
             self.order,
             Some(Order {
@@ -521,7 +592,7 @@ impl Plan {
                 first: Best::new(first),
             },
             // Who several sets have in common is known only when that has been solved.
-            _ if by_users || self.factors.len() > 1 => Way::Figures { at: 0 },
+            _ if self.needs_figures_to_choose() => Way::Figures { at: 0 },
             _ => Way::Survey { at: 0 },
         }
     }
@@ -559,13 +630,13 @@ const SOMEBODY: f64 = 0.5;
 const STRIDE: u32 = 1_024;
 
 /// The next rows to look at in one go; `None` where there are none left or the step is over.
-fn stride(at: &mut u32, rows: &Rows, budget: &mut Budget) -> Option<std::ops::Range<u32>> {
+fn stride(at: &mut u32, rows: &Rows, budget: &mut Budget) -> Option<Range<u32>> {
     let from = *at;
     if from >= rows.len() || budget.is_spent() {
         return None;
     }
     *at = from.saturating_add(STRIDE).min(rows.len());
-    budget.spend(cost::SCAN * f64::from(*at - from));
+    budget.spend(cost::PASS * f64::from(*at - from));
     Some(from..*at)
 }
 
@@ -591,7 +662,7 @@ impl Choice {
             let next = match &mut self.way {
                 Way::Count { at, rows: count } => {
                     while let Some(stride) = stride(at, rows, budget) {
-                        *count += stride.filter(|&row| rows.has(row)).count();
+                        *count += rows.count(stride);
                     }
                     if *at < rows.len() {
                         return Ok(false);
@@ -605,15 +676,7 @@ impl Choice {
                 }
                 Way::Survey { at } => {
                     while let Some(stride) = stride(at, rows, budget) {
-                        for row in stride.filter(|&row| rows.has(row)) {
-                            let value = match rows {
-                                Rows::Slots { ledger, .. } => plan.surveyed(ledger, row),
-                                Rows::One | Rows::Pairs { .. } => None,
-                            };
-                            let tally = None;
-                            let candidate = Candidate { row, value, tally };
-                            self.best.offer(candidate, |a, b| rows.compare(a, b, plan));
-                        }
+                        rows.offer_surveyed(stride, &mut self.best, plan);
                     }
                     return Ok(*at >= rows.len());
                 }
@@ -632,12 +695,19 @@ impl Choice {
                     return Ok(true);
                 }
                 Way::Bounds { at, first } => {
-                    let Rows::Slots { ledger, .. } = rows else {
+                    let Some((notes, _)) = rows.reach() else {
                         return Ok(true);
                     };
                     while let Some(stride) = stride(at, rows, budget) {
-                        for row in stride.filter(|&row| rows.has(row)) {
-                            first.offer((ledger.bound(row), row), highest_first);
+                        let last = |first: &Best<(u32, u32)>| first.last().map_or(0, |last| last.0);
+                        let mut enough = last(first);
+                        for row in stride {
+                            let noted = notes[row as usize];
+                            // Of equal ones the earlier row comes first, and nought is none.
+                            if noted > enough {
+                                first.offer((noted, row), highest_first);
+                                enough = last(first);
+                            }
                         }
                     }
                     if *at < rows.len() {
@@ -663,25 +733,35 @@ impl Choice {
                     Way::Rest { at: 0, first }
                 }
                 Way::Rest { at, first } => {
-                    let Rows::Slots { ledger, .. } = rows else {
+                    let Some((notes, reach)) = rows.reach() else {
                         return Ok(true);
                     };
+                    let least = |best: &Best<Candidate>| {
+                        let enough = best.last().and_then(|last| last.value);
+                        enough.map_or(1, |enough| reach.least(enough).max(1))
+                    };
+                    let mut enough = least(&self.best);
                     while *at < rows.len() {
-                        if (*at).is_multiple_of(STRIDE) {
-                            if budget.is_spent() {
-                                return Ok(false);
-                            }
-                            budget.spend(cost::SCAN * f64::from(STRIDE));
+                        if budget.is_spent() {
+                            return Ok(false);
                         }
-                        let enough = self.best.last().and_then(|last| last.value);
-                        let reaches = enough.is_none_or(|enough| ledger.bound(*at) >= enough);
-                        if reaches && ledger.has(*at) && first.binary_search(at).is_err() {
+                        let end = at.saturating_add(STRIDE).min(rows.len());
+                        let ahead = &notes[*at as usize..end as usize];
+                        let Some(found) = ahead.iter().position(|&noted| noted >= enough) else {
+                            budget.spend(cost::PASS * ahead.len() as f64);
+                            *at = end;
+                            continue;
+                        };
+                        budget.spend(cost::PASS * found as f64);
+                        *at += found as u32;
+                        if first.binary_search(at).is_err() {
                             let gathered =
                                 gather(*at, rows, plan, &mut self.gathering, &mut readers, budget);
                             let Some(candidate) = gathered else {
                                 return Ok(false);
                             };
                             offer(candidate, &mut self.best, rows, plan);
+                            enough = least(&self.best);
                         }
                         *at += 1;
                     }
@@ -713,8 +793,8 @@ impl Choice {
 }
 
 /// The one that may come to more first.
-fn highest_first(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
-    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+fn highest_first(a: &(u32, u32), b: &(u32, u32)) -> Ordering {
+    b.0.cmp(&a.0).then(a.1.cmp(&b.1))
 }
 
 /// A row with its figures for the whole range; `None` where the step is over first.

@@ -23,13 +23,11 @@ use super::super::question::{
 };
 use super::super::schema::{OTHER, Schema, TOTAL};
 use super::super::source::{Slices, Source};
-use super::cost;
 use super::selection::{Accept, Combinations, Selection, Table};
 use crate::sketch::joint::{MAX_SETS, cost as joint_cost};
 use crate::sketch::{Dense, HashFamily, Precision, Sketch};
 use std::collections::HashMap;
-use std::ops::Range;
-use std::time::Duration;
+use std::ops::{Range, RangeInclusive};
 
 /// The most rows of an answer, and the most buckets.
 pub const MAX_ROWS: usize = 10_000;
@@ -37,8 +35,8 @@ pub const MAX_ROWS: usize = 10_000;
 /// Combinations that are looked up by name, one by one, instead of looking at all there are.
 const MAX_LOOKUPS: usize = 1_024;
 
-/// The confidences that have an interval: those which a double can tell from 0 and 1.
-const CONFIDENCES: [f64; 2] = [1e-12, 1.0 - 1e-12];
+/// The confidences that have an interval: those which a double can tell from 0 and 1 well enough.
+const CONFIDENCES: RangeInclusive<f64> = 1e-12..=1.0 - 1e-12;
 
 /// See the head of this file.
 pub struct Plan {
@@ -72,7 +70,7 @@ pub struct Plan {
 pub struct Factor {
     /// Of the column's cells.
     pub precision: Precision,
-    /// The lowest precision that cells may have been folded to.
+    /// The lowest precision that registers may be folded to on the way to a row.
     pub lowest: Precision,
     /// Which numbers.
     pub selection: Selection,
@@ -194,8 +192,11 @@ impl Plan {
         if by_factors > 2 {
             return Err(Unanswerable::TooManySets(by_factors));
         }
+        // What sets have in common is solved for at the lowest precision among them.
+        let lowest = factors.iter().map(|factor| factor.lowest).min();
         for factor in &mut factors {
             factor.repeats = factor.by.is_empty() || by_factors == 2;
+            factor.lowest = lowest.unwrap_or(factor.lowest);
         }
         let mut places = vec![0; factors.len()];
         let by = question.by.iter().filter_map(|dimension| {
@@ -225,7 +226,7 @@ impl Plan {
                 measures: schema.measures.len(),
                 new: schema.new.map(|_| schema.measures.len()),
                 hash: schema.hash,
-                confidence: question.confidence.clamp(CONFIDENCES[0], CONFIDENCES[1]),
+                confidence: with_interval(question.confidence),
                 solution: solution(&factors),
             },
             metrics,
@@ -245,78 +246,20 @@ impl Plan {
         self.buckets.as_ref().map_or(1, Vec::len)
     }
 
-    /// About how long the answer takes.
-    pub fn expected(&self, sources: &[Source]) -> Duration {
-        let mut nanoseconds = 0.0;
-        for source in sources.iter().filter(|source| source.is_pending()) {
-            nanoseconds += source.len() as f64 * cost::MAKE_CELL;
-            nanoseconds += source.bytes() as f64 * cost::MAKE_BYTE;
-        }
-        let known = self
-            .buckets
-            .iter()
-            .flatten()
-            .filter_map(|bucket| bucket.segment.as_ref());
-        // The whole is read as well where it decides which rows there are.
-        let whole = (self.buckets.is_none() || !self.by.is_empty()).then_some(&self.whole);
-        let mut rows = 1.0;
-        for (factor, of_whole) in self.factors.iter().zip(&self.whole.sources) {
-            let cells = |positions: &[u32]| {
-                let lengths = positions
-                    .iter()
-                    .map(|&at| sources[at as usize].len() as f64);
-                (lengths.clone().sum::<f64>(), lengths.fold(0.0, f64::max))
-            };
-            let (sum, most) = cells(of_whole);
-            if !factor.by.is_empty() {
-                nanoseconds += sum * cost::SCAN;
-            }
-            if !matches!(factor.selection, Selection::Each) {
-                nanoseconds += factor.selection.numbers(&factor.all) as f64 * cost::SELECT;
-            }
-            let own = match (factor.by.is_empty(), &factor.selection) {
-                (true, _) => 1.0,
-                (false, Selection::Named(named)) => most.min(named.len() as f64),
-                (false, _) => most,
-            };
-            rows *= own;
-        }
-        let limited = match (self.limit, self.order.map(|order| order.metric)) {
-            // Some more than those that are asked for have to be looked at.
-            (Some(limit), _) if self.factors.len() == 1 => {
-                rows.min(4.0 * (limit + self.offset) as f64)
-            }
-            _ => rows,
-        };
-        for segment in known.chain(whole) {
-            for (factor, positions) in self.factors.iter().zip(&segment.sources) {
-                let share = if factor.by.is_empty() { 1.0 } else { limited };
-                let numbers = factor.selection.numbers(&factor.all) as f64;
-                for source in positions.iter().map(|&at| &sources[at as usize]) {
-                    let cells = source.len() as f64;
-                    // A row has one number, unless all numbers are in one row.
-                    let seeks = if factor.by.is_empty() {
-                        numbers.min(cells.max(1.0))
-                    } else {
-                        share
-                    };
-                    let found = seeks.min(cells);
-                    let bytes = source.bytes() as f64 / cells.max(1.0);
-                    nanoseconds += seeks * cost::SEEK;
-                    if self.needs.users {
-                        nanoseconds += found * cost::unite(bytes);
-                    }
-                }
-                if self.needs.users && positions.len() > 1 {
-                    nanoseconds += share * cost::estimate(factor.precision);
-                }
-            }
-            if self.factors.len() > 1 {
-                nanoseconds += limited * self.needs.solution;
-            }
-        }
-        nanoseconds += limited * (limited + 1.0).log2() * cost::COMPARE;
-        Duration::from_nanos(nanoseconds as u64)
+    /// Whether figures of users decide which rows are chosen: the survey does not know them.
+    pub fn needs_figures_to_choose(&self) -> bool {
+        let by_users = |order: Order| matches!(order.metric, Metric::Unique | Metric::PerUser(_));
+        self.factors.len() > 1 || self.order.is_some_and(by_users)
+    }
+}
+
+/// A confidence as near as an interval can have it; no number is the lowest.
+fn with_interval(confidence: f64) -> f64 {
+    let (least, most) = (*CONFIDENCES.start(), *CONFIDENCES.end());
+    match confidence {
+        confidence if confidence >= most => most,
+        confidence if confidence >= least => confidence,
+        _ => least,
     }
 }
 

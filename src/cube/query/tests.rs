@@ -367,6 +367,9 @@ struct Twin<'m> {
     metrics: Vec<Metric>,
 }
 
+/// A dimension and a value of it.
+type Named = (usize, Vec<u8>);
+
 /// A row of the twin: its counters, and its users.
 type Counted = (Sum, Option<Figure>);
 
@@ -454,8 +457,7 @@ impl Twin<'_> {
             let rows = rows.map(|(values, sum)| (values.clone(), self.alone(sum, precision)));
             return (rows.collect(), other);
         }
-        type Chosen = Vec<(usize, Vec<u8>)>;
-        let mut sets: Vec<(Chosen, Vec<Sketch>)> = vec![(vec![], vec![])];
+        let mut sets: Vec<(Vec<Named>, Vec<Sketch>)> = vec![(vec![], vec![])];
         for (naive, column) in naives.iter().zip(&self.columns) {
             let precision = self.precision(column);
             let by: Vec<usize> = self
@@ -489,7 +491,10 @@ impl Twin<'_> {
             let users = Estimate {
                 value: common.value,
                 variance: common.variance,
-                method: common.method,
+                method: match sketches.iter().any(|set| set.is_empty()) {
+                    true => Method::Exact,
+                    false => common.method,
+                },
             };
             let users = Figure::Common {
                 users,
@@ -897,4 +902,435 @@ proptest! {
             (answer, expected) => prop_assert!(false, "{answer:?} for {expected:?}"),
         }
     }
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Many values
+
+/// One dimension, hours from [`BEGIN`] on, and in each of them a total and cells of many values.
+struct Hours {
+    schema: Schema,
+    names: Names,
+    hours: Vec<[Source; 2]>,
+}
+
+/// The users of a value in an hour.
+type Drawn = BTreeMap<u32, Vec<u64>>;
+
+fn hash_of(user: u64) -> u64 {
+    HashFamily::default().hash(&user.to_le_bytes())
+}
+
+/// A sealed column of sketches that users were added to, so that registers have running estimates.
+fn column_of(cells: &Drawn, precision: Precision) -> Column {
+    let mut builder = Builder::new(3);
+    for (&number, users) in cells {
+        let mut sketch = Sketch::new(precision, HashFamily::default());
+        for &user in users {
+            sketch.add_hash(hash_of(user));
+        }
+        let sums = [users.len() as f64, 0.0, 0.0];
+        builder.push(Cell {
+            number,
+            events: users.len() as u64,
+            sums: Sums::Numbers(&sums),
+            users: match (sketch.tokens(), sketch.dense()) {
+                (Some(tokens), _) => Users::Tokens(Tokens::List(tokens.as_slice())),
+                (None, Some(dense)) => Users::Registers {
+                    registers: dense.registers(),
+                    estimate: dense.estimate(),
+                },
+                (None, None) => unreachable!(),
+            },
+        });
+    }
+    builder.finish()
+}
+
+impl Hours {
+    /// Cells of the first precision, of which some hours are of the second.
+    fn new(drawn: &[Drawn], precision: Precision, lowest: Precision) -> Hours {
+        let mut schema = Model::new(vec![], BEGIN, [6, 6, 6]).schema;
+        schema.dimensions.truncate(1);
+        schema.groups.clear();
+        schema.precision = precision;
+        schema.dimensions[0].precision = precision;
+        schema.tiers[0].precision = Some(lowest);
+        let hours = drawn.iter().enumerate().map(|(hour, cells)| {
+            let precision = if hour % 2 == 0 { precision } else { lowest };
+            let all = cells.values().flatten().copied().collect();
+            let total = column_of(&BTreeMap::from([(TOTAL, all)]), precision);
+            let columns = [total, column_of(cells, precision)];
+            columns.map(|column| Source::sealed(Arc::new(column), 1.0))
+        });
+        let hours = hours.collect();
+        let last = drawn.iter().filter_map(|cells| cells.iter().next_back());
+        let bound = last.map(|(&number, _)| number).max().unwrap_or(0);
+        // Names that do not ascend with their numbers.
+        let names: Vec<String> = (1..=bound)
+            .map(|at| format!("{:08x}", at.reverse_bits()))
+            .collect();
+        Hours {
+            schema,
+            names: names_of(names.iter().map(|name| name.as_bytes())),
+            hours,
+        }
+    }
+}
+
+impl Slices for Hours {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn kept(&self) -> Option<Range<Millis>> {
+        (!self.hours.is_empty()).then(|| BEGIN..BEGIN + self.hours.len() as Millis * HOUR)
+    }
+
+    fn due(&self) -> Option<Millis> {
+        self.kept().map(|kept| kept.end)
+    }
+
+    fn cover(&self, range: Range<Millis>) -> Cover {
+        let hours = Kept {
+            slice: Span::Millis(HOUR),
+            from: BEGIN,
+        };
+        cover(&self.schema.calendar, &[hours], range.end, range)
+    }
+
+    fn sources(&self, piece: &Piece, column: usize) -> Vec<Source> {
+        let hour = (piece.start - BEGIN) / HOUR;
+        vec![self.hours[hour as usize][column].clone()]
+    }
+
+    fn names(&self, _: usize) -> Names {
+        self.names.clone()
+    }
+
+    fn find_value(&self, _: usize, value: &[u8]) -> Option<u32> {
+        (1..self.names.bound()).find(|&number| self.names.get(number) == Some(value))
+    }
+
+    fn members(&self, _: usize) -> MembersSnapshot {
+        members_of(BTreeMap::new())
+    }
+
+    fn find_member(&self, _: usize, _: [u32; 4]) -> Option<u32> {
+        None
+    }
+}
+
+/// A few hours in which some values are common and most are rare, or all are alike.
+fn any_hours() -> impl Strategy<Value = Vec<Drawn>> {
+    let common = (1u32..12, 0u64..60);
+    let rare = (1u32..300, 0u64..3);
+    let users = prop_oneof![1 => common, 3 => rare.clone()];
+    let skewed = prop::collection::vec((users, 0u64..5_000), 0..200);
+    let flat = prop::collection::vec((rare, 0u64..5_000), 0..200);
+    let hour = prop_oneof![2 => skewed, 1 => flat].prop_map(|cells| {
+        let mut drawn = Drawn::new();
+        for ((number, count), first) in cells {
+            drawn
+                .entry(number)
+                .or_default()
+                .extend(first..first + count);
+        }
+        drawn.retain(|_, users| !users.is_empty());
+        drawn
+    });
+    prop::collection::vec(hour, 1..5)
+}
+
+fn top(metric: Metric, limit: Option<usize>, offset: usize) -> Question {
+    Question {
+        by: vec![0],
+        metrics: vec![Metric::Unique, Metric::Events],
+        order: Some(Order {
+            metric,
+            direction: Direction::Descending,
+        }),
+        limit,
+        offset,
+        ..question()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn the_first_of_many_are_those_of_all(
+        drawn in any_hours(),
+        p in 5u8..=9,
+        lower in 0u8..=1,
+        limit in 0usize..30,
+        offset in prop_oneof![Just(0usize), 0usize..300],
+    ) {
+        let [precision, lowest] = [p, p - lower].map(|p| Precision::new(p).unwrap());
+        let hours = Hours::new(&drawn, precision, lowest);
+        for metric in [Metric::Unique, Metric::Events, Metric::PerUser(0)] {
+            let all = ask(&hours, &top(metric, None, 0)).unwrap();
+            let some = ask(&hours, &top(metric, Some(limit), offset)).unwrap();
+            let expected: Vec<Row> = all.rows.into_iter().skip(offset).take(limit).collect();
+            prop_assert_eq!(some.rows, expected);
+        }
+    }
+
+    #[test]
+    fn a_union_is_the_sketch_of_the_same_users(drawn in any_hours(), p in 5u8..=9) {
+        let precision = Precision::new(p).unwrap();
+        let hours = Hours::new(&drawn, precision, precision);
+        let mut expected = Sketch::new(precision, HashFamily::default());
+        for user in drawn.iter().flat_map(Drawn::values).flatten() {
+            expected.add_hash(hash_of(*user));
+        }
+        let mut query = UnionQuery::plan(&hours, question()).unwrap();
+        let union = std::iter::repeat_with(|| query.step()).flatten().next().unwrap();
+        prop_assert_eq!(union.tokens(), expected.tokens());
+        prop_assert_eq!(union.registers(precision), expected.registers(precision));
+        if let Some(dense) = union.dense() {
+            prop_assert_eq!(dense.estimate().method, Method::Ml);
+        }
+    }
+}
+
+/// Values that have about as many users each as there are hours.
+fn many(values: u32, hours: u64) -> Hours {
+    let drawn: Vec<Drawn> = (0..hours)
+        .map(|hour| {
+            (1..=values)
+                .map(|number| (number, vec![hour, u64::from(number) << 20]))
+                .collect()
+        })
+        .collect();
+    let precision = Precision::new(10).unwrap();
+    Hours::new(&drawn, precision, precision)
+}
+
+#[test]
+fn one_raw_slice_is_answered_with_its_running_estimate() {
+    let users: Vec<u64> = (0..10_000).collect();
+    let precision = Precision::new(8).unwrap();
+    let drawn = vec![Drawn::from([(1, users.clone())]); 2];
+    let hours = Hours::new(&drawn, precision, precision);
+    let method = |until| {
+        let answer = ask(
+            &hours,
+            &Question {
+                time: Some(Time::Between(BEGIN..until)),
+                ..question()
+            },
+        );
+        let Some(Figure::Estimate(users)) = answer.unwrap().rows[0].figures[0] else {
+            panic!("users are estimated");
+        };
+        users.method
+    };
+    assert_eq!(method(BEGIN + HOUR), Method::Hip);
+    assert_eq!(method(BEGIN + 2 * HOUR), Method::Ml);
+}
+
+#[test]
+fn long_answers_take_many_steps_and_short_ones_a_single_one() {
+    let hours = many(3_000, 20);
+    let steps = |question: &Question| {
+        let mut query = Query::plan(&hours, question.clone()).unwrap();
+        let steps = std::iter::repeat_with(|| query.step()).take_while(Option::is_none);
+        (steps.count() + 1, query.expected())
+    };
+    let (count, expected) = steps(&question());
+    assert_eq!(count, 1);
+    assert!(expected < Duration::from_millis(1), "{expected:?}");
+    let (all, expected) = steps(&top(Metric::Unique, None, 0));
+    assert!(all > 10, "{all}");
+    assert!(expected > Duration::from_millis(3), "{expected:?}");
+}
+
+#[test]
+fn more_rows_or_buckets_than_there_may_be_are_refused() {
+    let hours = many(MAX_ROWS as u32 + 1, 1);
+    let all = top(Metric::Events, None, 0);
+    assert_eq!(
+        ask(&hours, &all),
+        Err(Unanswerable::TooManyRows(MAX_ROWS + 1))
+    );
+    let first = ask(&hours, &top(Metric::Events, Some(MAX_ROWS), 0)).unwrap();
+    assert_eq!(first.rows.len(), MAX_ROWS);
+    assert!(ask(&hours, &top(Metric::Events, None, 1)).is_ok());
+    let buckets = Question {
+        time: Some(Time::Between(0..BEGIN)),
+        bucket: Some(Span::Millis(HOUR)),
+        gaps: Gaps::Filled,
+        ..question()
+    };
+    let too_many = Unanswerable::TooManyBuckets(MAX_ROWS + 1);
+    assert_eq!(ask(&hours, &buckets), Err(too_many));
+}
+
+#[test]
+fn the_most_rows_hold_for_all_buckets_together() {
+    let hours = many(600, 20);
+    let question = Question {
+        by: vec![0],
+        bucket: Some(Span::Millis(HOUR)),
+        ..question()
+    };
+    assert!(
+        matches!(ask(&hours, &question), Err(Unanswerable::TooManyRows(rows)) if rows > MAX_ROWS)
+    );
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Refusals and borders
+
+/// An event of everything in each hour of three days; the hours of the first two are gone.
+fn eventful() -> Model {
+    let events = (0..72).map(|hour| Event {
+        at: BEGIN + hour * HOUR,
+        user: hash_of(hour as u64 % 30),
+        values: [Some(1), Some(2), Some(3)],
+        measures: [1.0, 0.0],
+        is_new: hour < 30,
+    });
+    Model::new(events.collect(), BEGIN + 2 * DAY, [8, 6, 6])
+}
+
+#[test]
+fn what_no_column_knows_is_refused() {
+    let mut model = eventful();
+    let of = |dimensions: &[usize]| Question {
+        by: dimensions.to_vec(),
+        ..question()
+    };
+    assert!(ask(&model, &of(&[0, 1])).is_ok());
+    model.schema.groups.clear();
+    assert_eq!(
+        ask(&model, &of(&[1, 0])),
+        Err(Unanswerable::NoGroup(vec![0, 1]))
+    );
+    assert_eq!(ask(&model, &of(&[7])), Err(Unanswerable::NoGroup(vec![7])));
+    let users = Question {
+        level: Level::Users,
+        metrics: vec![Metric::Unique, Metric::Events],
+        ..of(&[0, 1])
+    };
+    assert_eq!(ask(&model, &users), Err(Unanswerable::OnlyUsers));
+    model.schema.new = None;
+    let new = Question {
+        metrics: vec![Metric::New],
+        ..question()
+    };
+    assert_eq!(ask(&model, &new), Err(Unanswerable::NoNew));
+    let metrics = ask(&model, &question()).unwrap().metrics;
+    assert!(!metrics.contains(&Metric::New));
+    let condition = |dimension| Condition {
+        dimension,
+        test: Test::In,
+        values: vec![b"f".to_vec()],
+    };
+    let common = Question {
+        level: Level::Users,
+        conditions: vec![condition(0), condition(1)],
+        ..question()
+    };
+    let union = UnionQuery::plan(&model, common);
+    assert_eq!(union.err(), Some(Unanswerable::NoGroup(vec![0, 1])));
+}
+
+#[test]
+fn more_sets_than_a_joint_solution_takes_are_refused() {
+    let mut model = eventful();
+    let dimension = model.schema.dimensions[0].clone();
+    model.schema.dimensions.resize(9, dimension);
+    let condition = |dimension| Condition {
+        dimension,
+        test: Test::In,
+        values: vec![],
+    };
+    let question = Question {
+        level: Level::Users,
+        conditions: (0..9).map(condition).collect(),
+        ..question()
+    };
+    assert_eq!(ask(&model, &question), Err(Unanswerable::TooManySets(9)));
+}
+
+#[test]
+fn a_present_instant_takes_the_open_slice_in() {
+    let model = eventful();
+    let open = BEGIN + 71 * HOUR;
+    let range = |time| {
+        let answer = ask(
+            &model,
+            &Question {
+                time: Some(time),
+                ..question()
+            },
+        );
+        answer.unwrap().range
+    };
+    let asked = open - HOUR..open + HOUR / 4;
+    assert_eq!(range(Time::UpTo(asked.clone())), open - HOUR..open + HOUR);
+    assert_eq!(range(Time::Between(asked)), open - HOUR..open);
+    assert_eq!(range(Time::UpTo(open - HOUR..open)), open - HOUR..open);
+}
+
+#[test]
+fn an_empty_cube_has_an_answer() {
+    let model = Model::new(vec![], BEGIN, [8, 6, 6]);
+    let answer = ask(&model, &question()).unwrap();
+    assert_eq!(answer.range, 0..0);
+    let nobody = Some(Figure::Estimate(Estimate::from_tokens(0)));
+    assert_eq!(
+        answer.rows[0].figures[..2],
+        [nobody, Some(Figure::Exact(0.0))]
+    );
+    let by = Question {
+        by: vec![0],
+        ..question()
+    };
+    assert_eq!(ask(&model, &by).unwrap().rows, []);
+}
+
+#[test]
+fn buckets_that_no_tier_can_cut_are_refused() {
+    let model = eventful();
+    let bucket = |unit| Question {
+        bucket: Some(unit),
+        ..question()
+    };
+    for unit in [Span::Millis(HOUR / 2), Span::Millis(DAY)] {
+        assert_eq!(ask(&model, &bucket(unit)), Err(Unanswerable::Bucket(unit)));
+    }
+    assert_eq!(ask(&model, &bucket(Span::Weeks(1))).unwrap().rows.len(), 1);
+    // Of the first days there are no hours any more.
+    let rows = ask(&model, &bucket(Span::Millis(HOUR))).unwrap().rows;
+    assert_eq!((rows.len(), rows[0].bucket), (24, Some(BEGIN + 2 * DAY)));
+}
+
+#[test]
+fn days_of_another_place_need_hours() {
+    let model = eventful();
+    let days_in = |zone, time| Question {
+        time,
+        bucket: Some(Span::Days(1)),
+        calendar: Some(Calendar {
+            zone: Zone::named(zone).unwrap(),
+            week_start: WeekStart::Monday,
+        }),
+        ..question()
+    };
+    let hours = || Some(Time::Between(BEGIN + 2 * DAY..BEGIN + 3 * DAY));
+    let answer = ask(&model, &days_in("Asia/Tokyo", hours())).unwrap();
+    let starts: Vec<_> = answer.rows.iter().map(|row| row.bucket.unwrap()).collect();
+    assert_eq!(
+        starts,
+        [BEGIN + 2 * DAY - 9 * HOUR, BEGIN + 3 * DAY - 9 * HOUR]
+    );
+    // The hours of the days before are gone, and no hour begins where a day does.
+    let works = Unanswerable::Zone(BEGIN + 3 * DAY - 9 * HOUR);
+    assert_eq!(ask(&model, &days_in("Asia/Tokyo", None)), Err(works));
+    let never = ask(&model, &days_in("Asia/Kolkata", hours()));
+    assert_eq!(never, Err(Unanswerable::Bucket(Span::Days(1))));
 }

@@ -1,0 +1,112 @@
+//! How long an answer is going to take, for whoever must not wait for it and can have it made elsewhere.
+//!
+//! ```text
+//!   slices that are due and not made        their cells and bytes
+//!   selected numbers                        where conditions need a table
+//!   surveyed cells, and passes over rows    where rows are values
+//!   gathered rows, for each segment         cells looked for, bytes united, one estimate each
+//!   solutions                               of what several sets have in common
+//!   names compared                          to put rows in order
+//! ```
+//!
+//! What is in the cells is not known before they are read, only how many there are and how large they are together. How
+//! many rows have to be looked at to find the first ones by their users depends on how alike they are: it is taken for
+//! a few times as many as are wanted, and whoever gives an answer a limit should count the steps.
+
+use super::super::question::{Direction, Metric, Order};
+use super::super::source::Source;
+use super::cost;
+use super::plan::{Factor, Plan, Segment};
+use super::selection::Selection;
+use std::time::Duration;
+
+/// Rows that are looked at for each that is wanted, where the first by users are.
+const LOOKED_AT: f64 = 4.0;
+
+/// All steps of an answer together. The sources are those of the plan.
+pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
+    let mut nanoseconds: f64 = sources.iter().map(making).sum();
+    let mut rows = 1.0;
+    for (factor, positions) in plan.factors.iter().zip(&plan.whole.sources) {
+        let lengths = positions
+            .iter()
+            .map(|&at| sources[at as usize].len() as f64);
+        let cells: f64 = lengths.sum();
+        let numbers = factor.selection.numbers(&factor.all) as f64;
+        if let Selection::Table(_) = factor.selection {
+            nanoseconds += numbers * cost::SELECT;
+        }
+        if !factor.by.is_empty() {
+            rows *= cells.min(numbers);
+            nanoseconds += match factor.selection {
+                Selection::Named(_) => numbers * positions.len() as f64 * cost::SEEK,
+                Selection::Each | Selection::Table(_) => cells * cost::SCAN,
+            };
+        }
+    }
+    let wanted = plan
+        .limit
+        .map_or(f64::INFINITY, |limit| limit as f64 + plan.offset as f64);
+    let chosen = rows.min(wanted);
+    let looked_at = match plan.order {
+        _ if plan.factors.len() > 1 => rows,
+        Some(Order {
+            metric: Metric::Unique,
+            direction: Direction::Descending,
+        }) => rows.min(LOOKED_AT * wanted),
+        Some(Order {
+            metric: Metric::Unique | Metric::PerUser(_),
+            ..
+        }) => rows,
+        _ => chosen,
+    };
+    match &plan.buckets {
+        None => nanoseconds += gathering(plan, &plan.whole, sources, looked_at),
+        Some(buckets) => {
+            if looked_at > chosen || plan.needs_figures_to_choose() {
+                nanoseconds += gathering(plan, &plan.whole, sources, looked_at);
+            }
+            for segment in buckets.iter().filter_map(|bucket| bucket.segment.as_ref()) {
+                nanoseconds += gathering(plan, segment, sources, chosen);
+            }
+        }
+    }
+    nanoseconds += rows * cost::PASS + chosen * (chosen + 1.0).log2() * cost::COMPARE;
+    Duration::from_nanos(nanoseconds as u64)
+}
+
+/// To make the cells of a source, where that is still to be done.
+pub fn making(source: &Source) -> f64 {
+    if !source.is_pending() {
+        return 0.0;
+    }
+    source.len() as f64 * cost::MAKE_CELL + source.bytes() as f64 * cost::MAKE_BYTE
+}
+
+/// To gather so many rows of a segment.
+fn gathering(plan: &Plan, segment: &Segment, sources: &[Source], rows: f64) -> f64 {
+    let factors = plan.factors.iter().zip(&segment.sources);
+    let of_factor = |(factor, positions): (&Factor, &Vec<u32>)| {
+        // A factor that no row is asked by is the same set for all of them.
+        let (rows, numbers) = match factor.by.is_empty() {
+            true => (1.0, factor.selection.numbers(&factor.all) as f64),
+            false => (rows, 1.0),
+        };
+        let mut nanoseconds = 0.0;
+        let mut united = 0.0;
+        for source in positions.iter().map(|&at| &sources[at as usize]) {
+            let cells = source.len() as f64;
+            let looked_for = rows * numbers;
+            let found = looked_for.min(cells);
+            let bytes = source.bytes() as f64 / cells.max(1.0);
+            nanoseconds += looked_for * cost::SEEK;
+            if plan.needs.users {
+                nanoseconds += found * cost::unite(bytes);
+                united += found * bytes;
+            }
+        }
+        nanoseconds + rows * cost::estimate(factor.precision, united / rows.max(1.0))
+    };
+    let all: f64 = factors.map(of_factor).sum();
+    all + rows * plan.needs.solution
+}
