@@ -745,6 +745,8 @@ mod tests {
         #[test]
         fn what_does_not_nest_is_cut_somewhere(finer in slices(), coarser in slices()) {
             prop_assume!(finer != coarser && !nests(finer, coarser));
+            // Three days and three weeks, say, may have all borders in common or none, by the day weeks begin with.
+            prop_assume!(!matches!((finer, coarser), (Span::Days(_), Span::Weeks(_))));
             let known = calendar("UTC");
             let mut at = 0;
             let is_cut = (0..400).any(|_| {

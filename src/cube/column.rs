@@ -124,6 +124,43 @@ fn unpack(bytes: &[u8], width: u32, at: usize) -> u64 {
     }
 }
 
+/// All packed numbers of a block, for whoever wants every one of them: without asking for each whether eight bytes
+/// are left to read.
+fn unpack_all(bytes: &[u8], width: u32, padded: &mut [u8; PADDED], to: &mut [u64]) {
+    if width == 0 {
+        to.fill(0);
+        return;
+    }
+    let (Some(copy), Some(after)) = (
+        padded.get_mut(..bytes.len()),
+        bytes.len().checked_add(size_of::<u64>()),
+    ) else {
+        return;
+    };
+    copy.copy_from_slice(bytes);
+    let Some(padded) = padded.get(..after) else {
+        return;
+    };
+    let mask = u64::MAX >> (64 - width.min(64));
+    let mut bit = 0;
+    for number in to {
+        let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk());
+        *number = word.map_or(0, |eight| u64::from_le_bytes(*eight) >> (bit % 8)) & mask;
+        bit += width as usize;
+    }
+}
+
+/// Bytes of the packed numbers of a block at most, and eight more that may be read with the last of them.
+const PADDED: usize = (CELLS + 1) * size_of::<u64>();
+
+/// Where the packed numbers of one block after the other are unpacked.
+struct Unpacked {
+    padded: [u8; PADDED],
+    numbers: [u64; CELLS],
+    events: [u64; CELLS],
+    descriptors: [u64; CELLS],
+}
+
 /// Makes a column of cells with ascending numbers.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -364,7 +401,15 @@ impl<'a> Block<'a> {
 
     /// How many cells before this one have sums.
     fn with_sums(&self, before: usize) -> usize {
-        (0..before).filter(|&at| self.has_sums(at)).count()
+        if self.has_sums.is_empty() {
+            return 0;
+        }
+        let whole = self.has_sums.iter().take(before / 8);
+        let whole: usize = whole.map(|bits| bits.count_ones() as usize).sum();
+        whole
+            + (before / 8 * 8..before)
+                .filter(|&at| self.has_sums(at))
+                .count()
     }
 }
 
@@ -474,16 +519,63 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn scanned(&self) -> Option<Scanned<'a>> {
-        Some(Scanned {
-            number: self.block.number(self.at),
-            events: self.block.events(self.at),
-            users: match self.block.descriptor(self.at) {
-                LIKELY | RUNNING => Bound::Estimate(self.users()?.0.estimate().value),
-                tokens => Bound::Tokens((tokens - TOKENS) as usize),
-            },
-            sums: self.cell_sums()?,
-        })
+    /// Hands over up to `most` cells from this number on: how many, and the number of the next one in this block.
+    #[inline]
+    fn scan(
+        mut self,
+        from: u32,
+        most: usize,
+        unpacked: &mut Unpacked,
+        take: &mut impl FnMut(Scanned<'a>),
+    ) -> Option<(usize, Option<u32>)> {
+        let block = self.block;
+        self.skip_to(self.find(from));
+        let begin = self.at;
+        let end = block.cells.min(begin.saturating_add(most));
+        let Unpacked {
+            padded,
+            numbers,
+            events,
+            descriptors,
+        } = unpacked;
+        let [number_width, event_width, descriptor_width] = block.widths;
+        let cells = ..block.cells;
+        unpack_all(block.numbers, number_width, padded, numbers.get_mut(cells)?);
+        unpack_all(block.events, event_width, padded, events.get_mut(cells)?);
+        unpack_all(
+            block.descriptors,
+            descriptor_width,
+            padded,
+            descriptors.get_mut(cells)?,
+        );
+        let cells = numbers.iter().zip(&*events).zip(&*descriptors);
+        for ((&number, &events), &descriptor) in cells.take(end).skip(begin) {
+            let (users, len) = match descriptor {
+                LIKELY | RUNNING => {
+                    let (users, len) = self.users()?;
+                    (Bound::Estimate(users.estimate().value), len)
+                }
+                tokens => {
+                    let count = (tokens - TOKENS) as usize;
+                    (Bound::Tokens(count), count * size_of::<Token>())
+                }
+            };
+            let sums_bytes = self.sums_bytes();
+            take(Scanned {
+                number: block.first.wrapping_add(number as u32),
+                events: events.saturating_add(1),
+                users,
+                sums: match sums_bytes {
+                    0 => Sums::Zero,
+                    len => Sums::Bytes(block.rest.get(self.sums_at..self.sums_at + len)?),
+                },
+            });
+            self.sums_at += sums_bytes;
+            self.users_at += len;
+            self.at += 1;
+        }
+        let next = (end < block.cells).then(|| block.number(end));
+        Some((end - begin, next))
     }
 
     /// The place of the first cell from here on whose number is at least this.
@@ -562,18 +654,24 @@ impl Column {
         mut take: impl FnMut(Scanned<'_>),
     ) -> Option<u32> {
         let mut left = most;
+        let mut from = from;
+        let mut unpacked = Unpacked {
+            padded: [0; PADDED],
+            numbers: [0; CELLS],
+            events: [0; CELLS],
+            descriptors: [0; CELLS],
+        };
         for block in self.block_of(from)..self.index.len() {
-            let mut reading = self.reading(block)?;
-            let begin = reading.find(from);
-            reading.skip_to(begin);
-            for at in begin..reading.block.cells {
-                if left == 0 {
-                    return Some(reading.block.number(at));
-                }
-                take(reading.scanned()?);
-                reading.skip_to(at + 1);
-                left -= 1;
+            if left == 0 {
+                return Some(self.index[block].first.max(from));
             }
+            let reading = self.reading(block)?;
+            let (done, next) = reading.scan(from, left, &mut unpacked, &mut take)?;
+            if next.is_some() {
+                return next;
+            }
+            left -= done;
+            from = 0;
         }
         None
     }

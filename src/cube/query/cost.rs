@@ -7,7 +7,7 @@
 use crate::sketch::Precision;
 
 /// Nanoseconds to look at a cell on the way, and to note what it has for its row.
-pub const SCAN: f64 = 25.0;
+pub const SCAN: f64 = 10.0;
 
 /// Nanoseconds to look at what was noted for a row.
 pub const PASS: f64 = 2.0;
