@@ -415,12 +415,10 @@ fn a_damaged_stream_is_refused_or_a_cube_that_works() {
             continue;
         };
         accepted += 1;
+        // A nought with a sign, or tokens out of order, are written as they should be, and read again as the same.
         let again = saved(&cube, Compression::None);
-        assert_eq!(
-            stream(&again),
-            bytes,
-            "what was read is not what is written"
-        );
+        let again = stored::load(&mut &again[..]).expect("what is written can be read");
+        assert_eq!(stored::digest(&again), stored::digest(&cube));
         let mut by = question(None);
         by.by = vec![1];
         if let Ok(mut query) = Query::plan(&cube, by) {
