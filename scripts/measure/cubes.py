@@ -78,7 +78,7 @@ def by_cube_together(events: list[Drawn]) -> Iterator[bytes]:
 
 def send(port: int, commands: Iterable[bytes], replies: int) -> float:
     """Seconds for all, each command with so many lines of replies."""
-    batches = list(itertools.batched(commands, BATCH)) if sys.version_info >= (3, 12) else batched(list(commands))
+    batches = batched(list(commands))
     start = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port)) as connection:
         for batch in batches:
