@@ -681,6 +681,8 @@ impl Cube {
             slice.rewriting = true;
             self.jobs
                 .push_back(Job::new(Task::Rewrite(which), self.epoch));
+            // Whatever comes late from now on is not part of it.
+            self.epoch += 1;
         }
     }
 
@@ -771,6 +773,8 @@ impl Cube {
             slice.rewriting = true;
             self.jobs
                 .push_back(Job::new(Task::Rewrite(which), self.epoch));
+            // Whatever comes late from now on is not part of it.
+            self.epoch += 1;
         }
     }
 
