@@ -26,7 +26,7 @@
 
 use super::calendar::Millis;
 use super::cover::{self, Cover, Kept, Piece};
-use super::horizon::Horizon;
+use super::horizon::{Horizon, TooLate, Verdict};
 use super::merge::{Budget, Input, Merge, Sealed, Shape};
 use super::numbers::Numbers;
 use super::open::{Entered, Hit, OpenColumn};
@@ -48,24 +48,6 @@ pub struct Event<'a> {
     pub values: &'a [(usize, &'a [u8])],
     /// Positions of measures, each at most once, and numbers up to [`MAX_MEASURE`](super::schema::MAX_MEASURE).
     pub measures: &'a [(usize, f64)],
-}
-
-/// The time of an event is older than everything that is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLate {
-    /// The oldest instant that is.
-    pub oldest: Millis,
-}
-
-/// What would become of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It would be counted, in time.
-    InTime,
-    /// It would be counted, late.
-    Late,
-    /// It would not.
-    TooLate(TooLate),
 }
 
 /// Columns that take events, for a slice or for what comes late to one.
@@ -110,6 +92,44 @@ impl Open {
     fn inputs(&self, column: usize) -> Vec<Input> {
         vec![Input::Open(self.columns[column].clone())]
     }
+
+    /// Counts an event in each column.
+    fn count(&mut self, schema: &Schema, numbers: &mut Numbers, event: &Resolved, full: Full) {
+        self.events += 1;
+        self.weight = self.weight.max(event.weight);
+        for (column, &number) in event.numbers.iter().enumerate() {
+            if number == OTHER {
+                continue;
+            }
+            let limit = schema.values_of(column);
+            let precision = schema.precision_of(column);
+            let cells = &mut self.columns[column];
+            let (number, limit) = match full {
+                Full::TakesPlace => (number, limit),
+                Full::JoinsOthers if cells.has_room_for(number, limit) => (number, None),
+                Full::JoinsOthers => (OTHER, None),
+            };
+            let (entered, more) = cells.count(number, limit, precision, event.hit);
+            self.bytes = self.bytes.wrapping_add_signed(more);
+            match entered {
+                Entered::Present => {}
+                Entered::Added => numbers.acquire(column, number),
+                Entered::InPlaceOf(other) => {
+                    numbers.acquire(column, number);
+                    numbers.release(column, other);
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of a new value where a column has as many as it may.
+#[derive(Clone, Copy)]
+enum Full {
+    /// It takes the place of a light one: while a slice is open, nobody knows which will be heavy.
+    TakesPlace,
+    /// It joins the cell [`OTHER`]: what comes late is little beside the slice that it belongs to.
+    JoinsOthers,
 }
 
 /// An event after its names were looked up.
@@ -200,7 +220,13 @@ impl Slice {
 
     /// Events in the late parts.
     fn late_events(&self) -> u64 {
-        self.late.iter().map(|part| part.open.events).sum()
+        self.late_events_until(u64::MAX)
+    }
+
+    /// Events in the late parts but for those after an epoch.
+    fn late_events_until(&self, epoch: u64) -> u64 {
+        let late = self.late.iter().filter(|part| part.epoch <= epoch);
+        late.map(|part| part.open.events).sum()
     }
 
     fn own_events(&self) -> u64 {
@@ -242,8 +268,8 @@ pub type Which = (usize, Millis);
 /// Work that is due.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// A closed slice of the finest tier is sealed.
-    Seal(Millis),
+    /// A closed slice, of the finest tier, is sealed.
+    Seal(Which),
     /// A slice is made of finer ones.
     Compact(Which),
     /// What came late joins its slice, or the slice is folded to the precision of its tier.
@@ -252,6 +278,16 @@ pub enum Task {
     Expire(Which),
     /// Columns that are no longer part of the cube: their numbers are given back.
     Release(Vec<Vec<Input>>),
+}
+
+impl Task {
+    /// The slice that it makes; `None` where it makes none.
+    pub fn makes(&self) -> Option<Which> {
+        match *self {
+            Task::Seal(which) | Task::Compact(which) | Task::Rewrite(which) => Some(which),
+            Task::Expire(_) | Task::Release(_) => None,
+        }
+    }
 }
 
 /// A task and how far it got.
@@ -398,28 +434,12 @@ pub struct Watch<'c> {
 impl Watch<'_> {
     /// What would become of an event of this time.
     pub fn judge(&mut self, at: Millis) -> Verdict {
-        let horizon = match &mut self.horizon {
-            Some(horizon) if at < horizon.newest.end => horizon,
+        match &mut self.horizon {
+            Some(horizon) if at < horizon.newest.end => horizon.judge(self.schema, at),
             horizon => {
                 *horizon = Some(Horizon::at(self.schema, at));
-                return Verdict::InTime;
+                Verdict::InTime
             }
-        };
-        if at >= horizon.closed() {
-            return Verdict::InTime;
-        }
-        let kept = (0..self.schema.tiers.len()).any(|tier| {
-            let slice = self
-                .schema
-                .calendar
-                .slice(self.schema.tiers[tier].slice, at);
-            slice.end > horizon.gone[tier]
-        });
-        match kept {
-            true => Verdict::Late,
-            false => Verdict::TooLate(TooLate {
-                oldest: horizon.oldest(),
-            }),
         }
     }
 }
@@ -560,15 +580,15 @@ impl Cube {
         {
             return Ok(Some(self.open.len() - 1));
         }
+        let schema = self.schema.clone();
         let horizon = match &self.horizon {
             Some(horizon) if at < horizon.newest.end => horizon,
             _ => self.go_on_to(at),
         };
-        if at < horizon.closed() {
-            return match self.watch().judge(at) {
-                Verdict::TooLate(too_late) => Err(too_late),
-                _ => Ok(None),
-            };
+        match horizon.judge(&schema, at) {
+            Verdict::InTime => {}
+            Verdict::Late => return Ok(None),
+            Verdict::TooLate(too_late) => return Err(too_late),
         }
         let slice = match horizon.newest.contains(&at) {
             true => horizon.newest.clone(),
@@ -586,26 +606,7 @@ impl Cube {
     fn count_in_time(&mut self, place: usize, event: &Resolved) {
         let open = Arc::make_mut(&mut self.open[place].1);
         let before = open.bytes;
-        let schema = &self.schema;
-        open.events += 1;
-        open.weight = open.weight.max(event.weight);
-        for (column, &number) in event.numbers.iter().enumerate() {
-            if number == OTHER {
-                continue;
-            }
-            let limit = schema.values_of(column);
-            let precision = schema.precision_of(column);
-            let (entered, more) = open.columns[column].count(number, limit, precision, event.hit);
-            open.bytes = open.bytes.wrapping_add_signed(more);
-            match entered {
-                Entered::Present => {}
-                Entered::Added => self.numbers.acquire(column, number),
-                Entered::InPlaceOf(other) => {
-                    self.numbers.acquire(column, number);
-                    self.numbers.release(column, other);
-                }
-            }
-        }
+        open.count(&self.schema, &mut self.numbers, event, Full::TakesPlace);
         self.slice_bytes = self.slice_bytes + open.bytes - before;
     }
 
@@ -616,13 +617,9 @@ impl Cube {
             return;
         };
         self.late += 1;
-        for (tier, declared) in schema.tiers.iter().enumerate() {
-            let range = schema.calendar.slice(declared.slice, at);
-            if range.end > horizon.due[tier] {
-                // This one will be made of those that have it by then, and so will coarser ones.
-                continue;
-            }
-            if range.end > horizon.gone[tier] {
+        for (tier, range) in horizon.kept_at(&schema, at) {
+            // Those that are not due yet will be made of others that have it by then.
+            if range.end <= horizon.due[tier] {
                 self.count_late_in((tier, range.start), range.end, event);
             }
         }
@@ -654,35 +651,11 @@ impl Cube {
             return;
         };
         let before = open.bytes;
-        open.events += 1;
-        open.weight = open.weight.max(event.weight);
-        for (column, &number) in event.numbers.iter().enumerate() {
-            if number == OTHER {
-                continue;
-            }
-            let limit = self.schema.values_of(column);
-            let cells = &mut open.columns[column];
-            let full = limit.is_some_and(|limit| cells.len() > limit as usize);
-            let number = if full && !cells.contains(number) {
-                OTHER
-            } else {
-                number
-            };
-            let precision = self.schema.precision_of(column);
-            let (entered, more) = cells.count(number, None, precision, event.hit);
-            open.bytes = open.bytes.wrapping_add_signed(more);
-            if entered == Entered::Added {
-                self.numbers.acquire(column, number);
-            }
-        }
+        open.count(&self.schema, &mut self.numbers, event, Full::JoinsOthers);
         self.slice_bytes = self.slice_bytes + open.bytes - before;
         let enough = LEAST_LATE.max(slice.own_events() / LATE_PART);
-        if !slice.rewriting && slice.late_events() >= enough {
-            slice.rewriting = true;
-            self.jobs
-                .push_back(Job::new(Task::Rewrite(which), self.epoch));
-            // Whatever comes late from now on is not part of it.
-            self.epoch += 1;
+        if slice.late_events() >= enough {
+            self.rewrite(which);
         }
     }
 
@@ -694,15 +667,13 @@ impl Cube {
     fn go_on_to(&mut self, at: Millis) -> &Horizon {
         let schema = self.schema.clone();
         let horizon = Horizon::at(&schema, at);
-        let before = self.jobs.len();
         while let Some((range, _)) = self.open.first()
             && range.start < horizon.closed()
         {
             let (range, open) = self.open.remove(0);
             self.slice_bytes += SLICE_BYTES;
             self.tiers[0].insert(range.start, Slice::new(range.end, Body::Closed(open)));
-            self.jobs
-                .push_back(Job::new(Task::Seal(range.start), self.epoch));
+            self.queue(Task::Seal((0, range.start)));
         }
         if let Some(old) = &self.horizon {
             let old_due = old.due.clone();
@@ -714,22 +685,24 @@ impl Cube {
             }
         }
         self.tidy();
-        if self.jobs.len() > before {
-            self.epoch += 1;
-        }
-        let horizon = self.horizon.insert(horizon);
         // What is past its retention goes after all jobs that still need it.
         for tier in 0..schema.tiers.len() {
-            let from = self.expired[tier];
-            let slices = self.tiers[tier].range(from..);
-            let gone = slices.take_while(|(_, slice)| slice.end <= horizon.gone[tier]);
-            for (&start, slice) in gone.take(EXPIRED) {
-                self.expired[tier] = slice.end;
-                self.jobs
-                    .push_back(Job::new(Task::Expire((tier, start)), self.epoch));
+            for _ in 0..EXPIRED {
+                self.give_up(tier, horizon.gone[tier]);
             }
         }
-        horizon
+        self.horizon.insert(horizon)
+    }
+
+    /// Has the next slice of a tier go that ends at this instant or before; whether there is one.
+    fn give_up(&mut self, tier: usize, gone: Millis) -> bool {
+        let next = self.tiers[tier].range(self.expired[tier]..).next();
+        let Some((&start, slice)) = next.filter(|(_, slice)| slice.end <= gone) else {
+            return false;
+        };
+        self.expired[tier] = slice.end;
+        self.queue(Task::Expire((tier, start)));
+        true
     }
 
     /// Slices of a tier that begin in this span are due where there are finer ones to make them of.
@@ -744,8 +717,7 @@ impl Cube {
             self.slice_bytes += SLICE_BYTES;
             let body = Body::Due { epoch: self.epoch };
             self.tiers[tier].insert(range.start, Slice::new(range.end, body));
-            let task = Task::Compact((tier, range.start));
-            self.jobs.push_back(Job::new(task, self.epoch));
+            self.queue(Task::Compact((tier, range.start)));
             from = range.end;
         }
     }
@@ -766,16 +738,20 @@ impl Cube {
         }
     }
 
+    /// Has a slice take its late parts in, if it is not going to anyway.
     fn rewrite(&mut self, which: Which) {
         if let Some(slice) = self.tiers[which.0].get_mut(&which.1)
             && !slice.rewriting
         {
             slice.rewriting = true;
-            self.jobs
-                .push_back(Job::new(Task::Rewrite(which), self.epoch));
-            // Whatever comes late from now on is not part of it.
-            self.epoch += 1;
+            self.queue(Task::Rewrite(which));
         }
+    }
+
+    /// Has this done after all that is queued. What comes late from now on is not part of it.
+    fn queue(&mut self, task: Task) {
+        self.jobs.push_back(Job::new(task, self.epoch));
+        self.epoch += 1;
     }
 
     // -----------------------------------------------------------------------------------------------------
@@ -809,18 +785,9 @@ impl Cube {
         let Some(horizon) = &self.horizon else {
             return false;
         };
-        for tier in 0..self.tiers.len() {
-            let next = self.tiers[tier].range(self.expired[tier]..).next();
-            if let Some((&start, slice)) = next
-                && slice.end <= horizon.gone[tier]
-            {
-                self.expired[tier] = slice.end;
-                self.jobs
-                    .push_back(Job::new(Task::Expire((tier, start)), self.epoch));
-                return true;
-            }
-        }
-        false
+        let gone = horizon.gone.clone();
+        let mut tiers = gone.into_iter().enumerate();
+        tiers.any(|(tier, gone)| self.give_up(tier, gone))
     }
 
     /// Goes on with the first job; whether anything was to be done.
@@ -872,6 +839,9 @@ impl Cube {
         budget: &mut Budget,
         until: (usize, u64),
     ) -> bool {
+        let Some(which) = job.task.makes() else {
+            return true;
+        };
         while job.column < self.schema.columns() {
             let steps = if job.column < until.0 {
                 u64::MAX
@@ -881,8 +851,8 @@ impl Cube {
             let mut merge = match job.merge.take() {
                 Some(merge) => merge,
                 None => {
-                    let inputs = self.inputs(job, job.column);
-                    Box::new(Merge::new(inputs, self.shape(job, job.column)))
+                    let inputs = self.inputs(job, which, job.column);
+                    Box::new(Merge::new(inputs, self.shape_of(which, job.column)))
                 }
             };
             let stays = |number| self.numbers.acquire(job.column, number);
@@ -899,23 +869,18 @@ impl Cube {
         true
     }
 
-    /// The columns that a job merges.
-    fn inputs(&self, job: &Job, column: usize) -> Vec<Input> {
+    /// The columns that a job merges into one of this slice.
+    fn inputs(&self, job: &Job, which: Which, column: usize) -> Vec<Input> {
+        let slices = self.merged_by(job, which).into_iter();
+        let inputs = slices.map(|slice| self.inputs_until(slice, column, job.epoch));
+        inputs.flatten().collect()
+    }
+
+    /// The slices whose columns a job merges: finer ones, or that which is there itself.
+    fn merged_by(&self, job: &Job, which: Which) -> Vec<&Slice> {
         match job.task {
-            Task::Release(_) | Task::Expire(_) => Vec::new(),
-            Task::Seal(start) => match self.tiers[0].get(&start).map(|slice| &slice.body) {
-                Some(Body::Closed(open)) => open.inputs(column),
-                _ => Vec::new(),
-            },
-            Task::Rewrite((tier, start)) => match self.tiers[tier].get(&start) {
-                Some(slice) => self.inputs_until(slice, column, job.epoch),
-                None => Vec::new(),
-            },
-            Task::Compact(which) => {
-                let finer = self.finer(which);
-                let inputs = finer.map(|slice| self.inputs_until(slice, column, job.epoch));
-                inputs.flatten().collect()
-            }
+            Task::Compact(_) => self.finer(which).collect(),
+            _ => self.tiers[which.0].get(&which.1).into_iter().collect(),
         }
     }
 
@@ -942,16 +907,6 @@ impl Cube {
         let late = slice.late.iter().filter(|part| part.epoch <= epoch);
         inputs.extend(late.flat_map(|part| part.open.inputs(column)));
         inputs
-    }
-
-    /// What a job makes of a column.
-    fn shape(&self, job: &Job, column: usize) -> Shape {
-        let which = match job.task {
-            Task::Compact(which) | Task::Rewrite(which) => which,
-            Task::Seal(start) => (0, start),
-            Task::Expire(_) | Task::Release(_) => (0, 0),
-        };
-        self.shape_of(which, column)
     }
 
     /// The form of a column in a slice: at the precision of its tier once every coarser slice has taken it in.
@@ -984,30 +939,21 @@ impl Cube {
 
     /// A job is done: what it made takes its place.
     fn install(&mut self, job: Job) {
-        let which = match job.task {
-            Task::Seal(start) => (0, start),
-            Task::Compact(which) | Task::Rewrite(which) => which,
-            Task::Expire(_) | Task::Release(_) => return,
+        let Some(which) = job.task.makes() else {
+            return;
         };
         let columns = 0..self.schema.columns();
         let replaced: Vec<Vec<Input>> = match job.task {
             Task::Compact(_) => Vec::new(),
-            _ => columns.map(|column| self.inputs(&job, column)).collect(),
+            _ => columns
+                .map(|column| self.inputs(&job, which, column))
+                .collect(),
         };
-        let events = |inputs: &mut dyn Iterator<Item = &Slice>| {
-            inputs.fold((0, 0.0), |(events, weight): (u64, f64), slice| {
-                let late = slice.late.iter().filter(|part| part.epoch <= job.epoch);
-                let late_events: u64 = late.map(|part| part.open.events).sum();
-                (
-                    events + slice.own_events() + late_events,
-                    weight.max(slice.weight()),
-                )
-            })
-        };
-        let (events, weight) = match job.task {
-            Task::Compact(which) => events(&mut self.finer(which)),
-            _ => events(&mut self.tiers[which.0].get(&which.1).into_iter()),
-        };
+        let (mut events, mut weight) = (0, 0.0f64);
+        for slice in self.merged_by(&job, which) {
+            events += slice.own_events() + slice.late_events_until(job.epoch);
+            weight = weight.max(slice.weight());
+        }
         let Some(slice) = self.tiers[which.0].get_mut(&which.1) else {
             return;
         };

@@ -5,6 +5,24 @@ use super::calendar::Millis;
 use super::schema::Schema;
 use std::ops::Range;
 
+/// The time of an event is older than everything that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLate {
+    /// The oldest instant that is.
+    pub oldest: Millis,
+}
+
+/// What would become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would be counted, in time.
+    InTime,
+    /// It would be counted, late.
+    Late,
+    /// It would not.
+    TooLate(TooLate),
+}
+
 /// See the head of this file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Horizon {
@@ -55,5 +73,33 @@ impl Horizon {
     /// The oldest instant of which something can be kept.
     pub fn oldest(&self) -> Millis {
         self.gone.iter().copied().min().unwrap_or(self.closed())
+    }
+
+    /// The slices that an event of this time lies in and that are kept, each with its tier. Those that are not due yet
+    /// are among them.
+    pub fn kept_at(
+        &self,
+        schema: &Schema,
+        at: Millis,
+    ) -> impl Iterator<Item = (usize, Range<Millis>)> {
+        let tiers = schema.tiers.iter().enumerate();
+        let slices = tiers.map(move |(tier, declared)| {
+            let slice = schema.calendar.slice(declared.slice, at);
+            (tier, slice)
+        });
+        slices.filter(|(tier, slice)| slice.end > self.gone[*tier])
+    }
+
+    /// What would become of an event of this time, which is before the end of the newest slice.
+    pub fn judge(&self, schema: &Schema, at: Millis) -> Verdict {
+        if at >= self.closed() {
+            Verdict::InTime
+        } else if self.kept_at(schema, at).next().is_some() {
+            Verdict::Late
+        } else {
+            Verdict::TooLate(TooLate {
+                oldest: self.oldest(),
+            })
+        }
     }
 }

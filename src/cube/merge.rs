@@ -283,8 +283,7 @@ pub struct Merge {
 impl Merge {
     /// Of these columns.
     pub fn new(inputs: Vec<Input>, shape: Shape) -> Merge {
-        let most: usize = inputs.iter().map(Input::cells).sum();
-        let may_exceed = shape.limit.is_some_and(|limit| most > limit as usize);
+        let may_exceed = Merge::may_exceed(&inputs, shape.limit);
         Merge {
             inputs,
             shape,

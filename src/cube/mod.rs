@@ -24,4 +24,5 @@ pub mod table;
 pub mod users;
 mod view;
 
-pub use body::{Cube, Event, TooLate, Verdict, Watch};
+pub use body::{Cube, Event, Watch};
+pub use horizon::{TooLate, Verdict};

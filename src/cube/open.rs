@@ -227,6 +227,11 @@ impl OpenColumn {
         self.index.find(number).is_some()
     }
 
+    /// Whether a value of this number has a cell, or may get one where so many values may have one.
+    pub fn has_room_for(&self, number: u32, limit: Option<u32>) -> bool {
+        limit.is_none_or(|limit| self.len() <= limit as usize) || self.contains(number)
+    }
+
     /// Counts an event of this number, whose cell is made if it is missing. With a limit on values, it may take the
     /// place of another one. What became of the value, and by how many bytes the column has grown.
     pub fn count(

@@ -229,17 +229,23 @@ impl Cube {
                 "progress of work",
             )?;
             match &job.task {
-                Task::Seal(start) => {
-                    let waits = awaited.remove(&(0, *start, Waiting::Seal));
-                    require(waits, "slice to be sealed")?;
+                Task::Seal(which) => {
+                    require(
+                        awaited.remove(&(*which, Waiting::Seal)),
+                        "slice to be sealed",
+                    )?;
                 }
                 Task::Compact(which) => {
-                    let waits = awaited.remove(&(which.0, which.1, Waiting::Compact));
-                    require(waits, "slice to be made")?;
+                    require(
+                        awaited.remove(&(*which, Waiting::Compact)),
+                        "slice to be made",
+                    )?;
                 }
                 Task::Rewrite(which) => {
-                    let waits = awaited.remove(&(which.0, which.1, Waiting::Rewrite));
-                    require(waits, "slice to be rewritten")?;
+                    require(
+                        awaited.remove(&(*which, Waiting::Rewrite)),
+                        "slice to be rewritten",
+                    )?;
                 }
                 Task::Expire(which) => {
                     let there = self.tiers.get(which.0).map(|slices| slices.get(&which.1));
@@ -272,22 +278,19 @@ impl Cube {
     }
 
     /// What has to have a job.
-    fn awaiting(&self) -> BTreeSet<(usize, Millis, Waiting)> {
-        let slices = self.tiers.iter().enumerate();
-        let slices = slices.flat_map(|(tier, slices)| {
-            slices
-                .iter()
-                .map(move |(&start, slice)| (tier, start, slice))
-        });
+    fn awaiting(&self) -> BTreeSet<(Which, Waiting)> {
         let mut awaited = BTreeSet::new();
-        for (tier, start, slice) in slices {
-            match slice.body {
-                Body::Closed(_) => awaited.insert((tier, start, Waiting::Seal)),
-                Body::Due { .. } => awaited.insert((tier, start, Waiting::Compact)),
-                Body::Absent | Body::Sealed(_) => false,
-            };
-            if slice.rewriting {
-                awaited.insert((tier, start, Waiting::Rewrite));
+        for (tier, slices) in self.tiers.iter().enumerate() {
+            for (&start, slice) in slices {
+                let which = (tier, start);
+                match slice.body {
+                    Body::Closed(_) => awaited.insert((which, Waiting::Seal)),
+                    Body::Due { .. } => awaited.insert((which, Waiting::Compact)),
+                    Body::Absent | Body::Sealed(_) => false,
+                };
+                if slice.rewriting {
+                    awaited.insert((which, Waiting::Rewrite));
+                }
             }
         }
         awaited
@@ -298,10 +301,7 @@ impl Cube {
         let Some(mut job) = self.jobs.pop_front() else {
             return Ok(());
         };
-        if matches!(
-            job.task,
-            Task::Seal(_) | Task::Compact(_) | Task::Rewrite(_)
-        ) {
+        if job.task.makes().is_some() {
             let until = (job.column, job.steps);
             (job.column, job.steps) = (0, 0);
             self.merge(&mut job, &mut Budget::unlimited(), until);

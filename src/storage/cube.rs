@@ -397,7 +397,7 @@ impl<W: Write> Out<W> {
         self.len(job.column)?;
         self.u64(job.steps)?;
         let (kind, (tier, start)) = match &job.task {
-            Task::Seal(start) => (0, (0, *start)),
+            Task::Seal(which) => (0, *which),
             Task::Compact(which) => (1, *which),
             Task::Rewrite(which) => (2, *which),
             Task::Expire(which) => (3, *which),
@@ -871,7 +871,7 @@ impl<R: Read> In<'_, R> {
         let kind = self.u64()?;
         let which = (self.at_most(schema.tiers.len() - 1)?, self.i64()?);
         let mut job = match kind {
-            0 if which.0 == 0 => Job::new(Task::Seal(which.1), epoch),
+            0 if which.0 == 0 => Job::new(Task::Seal(which), epoch),
             1 => Job::new(Task::Compact(which), epoch),
             2 => Job::new(Task::Rewrite(which), epoch),
             3 => Job::new(Task::Expire(which), epoch),
