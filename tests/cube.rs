@@ -469,3 +469,36 @@ fn work_that_is_due_is_done_by_a_bounded_number_of_writes() {
     let tiers = cube.tier_infos();
     assert!(tiers[0].slices <= 2, "{tiers:?}");
 }
+
+/// A late part that grows has its slice rewritten, by steps. What comes late meanwhile is not part of that and stays.
+#[test]
+fn an_event_that_comes_late_while_its_slice_is_rewritten_is_counted() {
+    // So many values that one write does not do it all.
+    let mut wide = schema("UTC", None);
+    wide.dimensions[1].values = 300;
+    wide.groups[0].values = 2_000;
+    let mut cube = Cube::new(wide, 7);
+    let newest = 1_600_000_000_000;
+    let total = |cube: &Cube| figure(&answer(cube, &question(None)).rows[0], 1);
+    let first = Happened {
+        at: newest,
+        user: 0,
+        a: None,
+        b: None,
+        measure: 0.0,
+    };
+    assert!(add(&mut cube, &first));
+    let mut expected = 1.0;
+    for i in 0..2_000 {
+        let event = Happened {
+            at: newest - 20 * HOUR,
+            user: i,
+            a: Some((i % 5) as u8),
+            b: Some((i % 251) as u8),
+            measure: 0.0,
+        };
+        assert!(add(&mut cube, &event));
+        expected += 1.0;
+        assert_eq!(total(&cube), expected, "after {i}");
+    }
+}
