@@ -5,6 +5,7 @@
 //! [`Sketch`] of the same precision does the same, so that from then on both hold the same, bit for bit. What is large
 //! is shared by clones until one of them is changed.
 
+use super::paged::ARC_COUNTS;
 use super::users::{Tokens, Users};
 use crate::sketch::estimate::Occupancy;
 use crate::sketch::register::{self, Register};
@@ -17,9 +18,6 @@ const FEW: usize = 4;
 
 /// Slots of the first table.
 const FIRST_SLOTS: usize = 16;
-
-/// Bytes of the counts of an `Arc`.
-const COUNTS: usize = 2 * size_of::<usize>();
 
 /// Tokens in a hash table: open addressing with steps of one, at most three quarters full.
 #[derive(Clone, Debug)]
@@ -64,7 +62,7 @@ impl Slots {
     }
 
     fn heap_bytes(&self) -> usize {
-        COUNTS + size_of::<Slots>() + size_of_val::<[u32]>(&self.slots)
+        ARC_COUNTS + size_of::<Slots>() + size_of_val::<[u32]>(&self.slots)
     }
 }
 
@@ -97,11 +95,20 @@ impl OpenUsers {
 
     fn add_token(&mut self, token: Token, precision: Precision) -> isize {
         let before = self.heap_bytes();
+        if !self.insert(token) {
+            return 0;
+        }
+        self.turn_dense_if_full(precision);
+        self.heap_bytes() as isize - before as isize
+    }
+
+    /// Puts a token in; whether it was new.
+    fn insert(&mut self, token: Token) -> bool {
         match self {
             OpenUsers::Few(len, tokens) => {
                 let present = &tokens[..usize::from(*len)];
                 if present.contains(&token) {
-                    return 0;
+                    return false;
                 }
                 if let Some(place) = tokens.get_mut(usize::from(*len)) {
                     *place = token;
@@ -114,56 +121,57 @@ impl OpenUsers {
                     slots.insert(token);
                     *self = OpenUsers::Table(Arc::new(slots));
                 }
+                true
             }
-            OpenUsers::Table(slots) => {
-                if !Arc::make_mut(slots).insert(token) {
-                    return 0;
-                }
-            }
-            OpenUsers::Dense(dense) => {
-                Dense::add_hash(dense, token::to_hash(token));
-                return 0;
-            }
+            OpenUsers::Table(slots) => Arc::make_mut(slots).insert(token),
+            OpenUsers::Dense(dense) => Dense::add_hash(dense, token::to_hash(token)),
         }
-        self.turn_dense_if_full(precision);
-        self.heap_bytes() as isize - before as isize
     }
 
     fn turn_dense_if_full(&mut self, precision: Precision) {
-        let Users::Tokens(tokens) = self.users() else {
-            return;
-        };
-        if tokens.len() >= precision.max_tokens() {
-            let mut list = Vec::with_capacity(tokens.len());
-            tokens.for_each(|token| list.push(token));
-            let set = TokenSet::from_unsorted(list);
+        if let Some(tokens) = self.tokens()
+            && tokens.len() >= precision.max_tokens()
+        {
+            let set = TokenSet::from_unsorted(tokens.to_vec());
             *self = OpenUsers::Dense(Arc::new(Dense::from_tokens(&set, precision)));
         }
     }
 
-    /// Takes in the users of another cell of the same precision. By how many bytes the heap has grown.
+    /// Takes in the users of another cell of the same precision, and has no running estimate from then on. By how many
+    /// bytes the heap has grown.
     pub fn absorb(&mut self, other: Users, precision: Precision) -> isize {
         let before = self.heap_bytes();
-        let mut union = Union::new();
-        union.begin(precision);
-        union.add(self.users());
-        union.add(other);
-        *self = match union.to_users() {
-            Users::Tokens(tokens) => {
-                let mut users = OpenUsers::NOBODY;
-                tokens.for_each(|token| {
-                    users.add_token(token, precision);
-                });
-                users
-            }
-            Users::Registers { registers, .. } => {
-                match Dense::from_registers(registers.to_vec(), precision, true) {
-                    Ok(dense) => OpenUsers::Dense(Arc::new(dense)),
-                    Err(_) => OpenUsers::NOBODY,
-                }
-            }
-        };
+        if let OpenUsers::Dense(dense) = self {
+            Arc::make_mut(dense).end_running_estimate();
+        }
+        match other {
+            Users::Tokens(tokens) => tokens.for_each(|token| {
+                self.insert(token);
+            }),
+            Users::Registers { registers, .. } => self.absorb_registers(registers, precision),
+        }
+        if let Some(tokens) = self.tokens()
+            && tokens.len() >= precision.max_tokens()
+        {
+            self.absorb_registers(&vec![0; precision.registers()], precision);
+        }
         self.heap_bytes() as isize - before as isize
+    }
+
+    /// The same of registers.
+    fn absorb_registers(&mut self, registers: &[Register], precision: Precision) {
+        let Ok(mut dense) = Dense::from_registers(registers.to_vec(), precision, true) else {
+            // Of another precision, which no cell of the column has.
+            return;
+        };
+        if let OpenUsers::Dense(own) = self {
+            Arc::make_mut(own).merge(&dense, &[]);
+            return;
+        }
+        if let Some(tokens) = self.tokens() {
+            dense.merge_tokens(&tokens.to_vec());
+        }
+        *self = OpenUsers::Dense(Arc::new(dense));
     }
 
     /// Of these tokens, which must be fewer than a sketch of the precision holds; `None` if they are not, or no hash
@@ -182,20 +190,26 @@ impl OpenUsers {
         (users.users().token_count() == Some(tokens.len())).then_some(users)
     }
 
-    /// Who they are.
-    pub fn users(&self) -> Users<'_> {
+    /// Their tokens, as long as there are no registers.
+    fn tokens(&self) -> Option<Tokens<'_>> {
         match self {
-            OpenUsers::Few(len, tokens) => {
-                Users::Tokens(Tokens::List(&tokens[..usize::from(*len)]))
-            }
-            OpenUsers::Table(slots) => Users::Tokens(Tokens::Slots {
+            OpenUsers::Few(len, tokens) => Some(Tokens::List(&tokens[..usize::from(*len)])),
+            OpenUsers::Table(slots) => Some(Tokens::Slots {
                 slots: &slots.slots,
                 len: slots.len as usize,
             }),
-            OpenUsers::Dense(dense) => Users::Registers {
+            OpenUsers::Dense(_) => None,
+        }
+    }
+
+    /// Who they are.
+    pub fn users(&self) -> Users<'_> {
+        match (self, self.tokens()) {
+            (OpenUsers::Dense(dense), _) => Users::Registers {
                 registers: dense.registers(),
                 estimate: dense.estimate(),
             },
+            (_, tokens) => tokens.map_or(Users::NOBODY, Users::Tokens),
         }
     }
 
@@ -204,7 +218,7 @@ impl OpenUsers {
         match self {
             OpenUsers::Few(..) => 0,
             OpenUsers::Table(slots) => slots.heap_bytes(),
-            OpenUsers::Dense(dense) => COUNTS + dense.memory_bytes(),
+            OpenUsers::Dense(dense) => ARC_COUNTS + dense.memory_bytes(),
         }
     }
 }
@@ -404,8 +418,7 @@ mod tests {
             match (cell.users(), sketch.dense()) {
                 (Users::Registers { registers, .. }, Some(dense)) => prop_assert_eq!(registers, dense.registers()),
                 (Users::Tokens(tokens), None) => {
-                    let mut list = vec![];
-                    tokens.for_each(|token| list.push(token));
+                    let mut list = tokens.to_vec();
                     list.sort_unstable();
                     prop_assert_eq!(&list[..], sketch.tokens().unwrap().as_slice());
                 }

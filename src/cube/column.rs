@@ -883,8 +883,7 @@ mod tests {
         let users = match (cell.users, own.users.users()) {
             (Users::Tokens(a), Users::Tokens(b)) => {
                 let list = |tokens: Tokens| {
-                    let mut list = vec![];
-                    tokens.for_each(|token| list.push(token));
+                    let mut list = tokens.to_vec();
                     list.sort_unstable();
                     list
                 };

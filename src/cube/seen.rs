@@ -6,6 +6,7 @@
 //! [`sketch::estimate`](crate::sketch::estimate)). The sum over the changes in any slice and of any value is an
 //! unbiased count of new users there.
 
+use super::paged::ARC_COUNTS;
 use crate::sketch::{Dense, Precision, TokenSet, token};
 use std::sync::Arc;
 
@@ -58,6 +59,6 @@ impl Seen {
     pub fn memory_bytes(&self) -> usize {
         self.users
             .as_ref()
-            .map_or(0, |users| users.memory_bytes() + 16)
+            .map_or(0, |users| ARC_COUNTS + users.memory_bytes())
     }
 }

@@ -66,6 +66,13 @@ impl Tokens<'_> {
             }
         }
     }
+
+    /// One after the other.
+    pub fn to_vec(&self) -> Vec<Token> {
+        let mut list = Vec::with_capacity(self.len());
+        self.for_each(|token| list.push(token));
+        list
+    }
 }
 
 impl Users<'_> {

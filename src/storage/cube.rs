@@ -338,8 +338,7 @@ impl<W: Write> Out<W> {
             match (users, cell.users) {
                 (OpenUsers::Dense(dense), _) => self.users(Some(dense))?,
                 (_, Users::Tokens(tokens)) => {
-                    let mut list = Vec::with_capacity(tokens.len());
-                    tokens.for_each(|token| list.push(token));
+                    let mut list = tokens.to_vec();
                     list.sort_unstable();
                     // 0 to 2 are registers.
                     self.len(3 + list.len())?;
