@@ -113,17 +113,7 @@ fn add(cube: &mut Cube, event: &Happened) -> bool {
 fn question(time: Option<Time>) -> Question {
     Question {
         time,
-        conditions: vec![],
-        by: vec![],
-        bucket: None,
-        metrics: vec![],
-        order: None,
-        limit: None,
-        offset: 0,
-        gaps: Gaps::Left,
-        level: Level::Event,
-        calendar: None,
-        confidence: 0.95,
+        ..Question::everything(0.95)
     }
 }
 

@@ -14,7 +14,19 @@ pub mod sketch;
 pub mod test;
 
 use crate::server::error::CommandError;
+use crate::server::syntax::{Defaulted, Number, Optional};
 use std::ops::RangeInclusive;
+
+/// `[CONFIDENCE confidence]`, a fraction: of the intervals in the answer.
+const CONFIDENCE: Defaulted<Number, f64> = Defaulted(
+    Optional("CONFIDENCE", Number("confidence", 0.5..=0.9999)),
+    0.95,
+);
+
+/// Where a command makes what has to be new.
+fn key_is_taken() -> CommandError {
+    CommandError::invalid("the key is there already, delete it first or choose another one")
+}
 
 /// Refuses a number of things outside a range.
 fn between(things: &str, number: usize, range: RangeInclusive<usize>) -> Result<(), CommandError> {

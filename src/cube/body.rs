@@ -476,6 +476,11 @@ impl Cube {
         &self.schema
     }
 
+    /// The same, for whoever outlives the cube.
+    pub fn shared_schema(&self) -> Arc<Schema> {
+        self.schema.clone()
+    }
+
     /// See [`Watch`].
     pub fn watch(&self) -> Watch<'_> {
         Watch {

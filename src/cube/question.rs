@@ -37,6 +37,26 @@ pub struct Question {
     pub confidence: f64,
 }
 
+impl Question {
+    /// About everything that is kept, in one row.
+    pub fn everything(confidence: f64) -> Question {
+        Question {
+            time: None,
+            conditions: Vec::new(),
+            by: Vec::new(),
+            bucket: None,
+            metrics: Vec::new(),
+            order: None,
+            limit: None,
+            offset: 0,
+            gaps: Gaps::Left,
+            level: Level::Event,
+            calendar: None,
+            confidence,
+        }
+    }
+}
+
 /// From when to when.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Time {

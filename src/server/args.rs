@@ -89,21 +89,6 @@ impl<'a> ArgList<'a> {
             .map(|(position, strings)| ArgList { strings, position })
     }
 
-    /// The first so many, and the others.
-    pub fn split_at(self, number: usize) -> (ArgList<'a>, ArgList<'a>) {
-        let (first, others) = self.strings.split_at(number.min(self.len()));
-        let position = self.position + first.len() as i32;
-        let others = ArgList {
-            strings: others,
-            position,
-        };
-        let first = ArgList {
-            strings: first,
-            ..self
-        };
-        (first, others)
-    }
-
     /// The one that there is, if there is only one.
     pub fn only(self) -> Option<Arg<'a>> {
         self.iter().next().filter(|_| self.len() == 1)

@@ -1,15 +1,17 @@
 //! `HLL.CUBE.ADD key [IDMP producer id] [LATE ERROR | DROP] timestamp element [field value ...]`: 1 if the event was
 //! counted, 0 if its id was counted before or it came too late and is to be dropped.
 
-use super::event::{Gate, Idempotent, Late, Values, field, too_late};
+use super::event::{
+    Gate, IDEMPOTENT, Idempotent, LATE, Late, Values, field, propagation, too_late,
+};
 use super::{At, no_cube, timestamp};
 use crate::cube::Cube;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::key::{Propagation, Written};
+use crate::server::key::Written;
 use crate::server::reply::{Outcome, Reply};
-use crate::server::syntax::{AllArguments, Block, Bytes, Choice, Key, KeyUsage, Optional, Pairs};
+use crate::server::syntax::{AllArguments, Bytes, Key, KeyUsage, Pairs};
 use crate::syntax;
 
 syntax! {
@@ -19,8 +21,8 @@ syntax! {
         key: Arg<'a> = Key("key", KeyUsage::Update);
     }
     options {
-        idempotent: Option<Idempotent<'a>> = Optional("IDMP", Block::<Idempotent>::new());
-        late: Option<Late> = Optional("LATE", Choice::<Late>::new("late"));
+        idempotent: Option<Idempotent<'a>> = IDEMPOTENT;
+        late: Option<Late> = LATE;
     }
     then {
         at: At = timestamp("timestamp");
@@ -71,27 +73,13 @@ impl Command for Add {
             if let Some(idempotent) = &arguments.idempotent {
                 idempotent.remember(cube);
             }
-            Ok(Some(propagation(&arguments, at)))
+            // The timestamp stands before the element and the fields.
+            let timestamp = arguments.all.len() - arguments.fields.len() - 2;
+            let is_timestamp = |word| word == timestamp;
+            let name = Self::SPEC.name;
+            Ok(Some(propagation(name, arguments.all, is_timestamp, at)))
         })?;
         let written = written.ok_or_else(no_cube)?;
         Ok(Reply::Integer((written == Written::Changed).into()))
-    }
-}
-
-/// As it came, with the time that was meant.
-fn propagation(arguments: &Arguments, at: i64) -> Propagation {
-    if arguments.at != At::Now {
-        return Propagation::Verbatim;
-    }
-    // The timestamp stands before the element and the fields.
-    let place = arguments.all.len() - arguments.fields.len() - 2;
-    let words = arguments.all.iter().enumerate();
-    let words = words.map(|(word, argument)| match word == place {
-        true => at.to_string().into_bytes(),
-        false => argument.bytes().to_vec(),
-    });
-    Propagation::Arguments {
-        name: Add::SPEC.name,
-        arguments: words.collect(),
     }
 }

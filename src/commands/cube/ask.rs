@@ -6,7 +6,7 @@ use crate::cube::Cube;
 use crate::cube::calendar::{Millis, Period, Span};
 use crate::cube::query::Query;
 use crate::cube::question::{
-    Answer, Condition, Figure, Gaps, Level, Metric, Question, Row, Test, Time, Unanswerable,
+    Answer, Condition, Figure, Level, Metric, Question, Row, Test, Time, Unanswerable,
 };
 use crate::cube::schema::{Field, Schema};
 use crate::server::args::{Arg, ArgList};
@@ -14,19 +14,13 @@ use crate::server::context::Context;
 use crate::server::error::CommandError;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{
-    Block, Bytes, Choice, Defaulted, MadeOfBlock, Number, OneOf, OneOrSeveral, Optional, Repeated,
-    Word,
+    Block, Bytes, Choice, MadeOfBlock, OneOf, OneOrSeveral, Optional, Repeated, Word,
 };
 use crate::server::workers::Work;
 use crate::syntax;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
-
-/// `[CONFIDENCE confidence]`, a fraction: of the intervals in the answer.
-pub const CONFIDENCE: Defaulted<Number, f64> = Defaulted(
-    Optional("CONFIDENCE", Number("confidence", 0.5..=0.9999)),
-    0.95,
-);
+use std::sync::Arc;
 
 // ---------------------------------------------------------------------------------------------------------
 // Ranges
@@ -178,10 +172,7 @@ impl Word for Test {
 pub const WHERE: Repeated<Block<ConditionClause<'static>>> = Repeated("WHERE", Block::new());
 
 /// The conditions, each on a dimension of its own.
-pub fn conditions(
-    cube: &Cube,
-    clauses: &[ConditionClause],
-) -> Result<Vec<Condition>, CommandError> {
+fn conditions(cube: &Cube, clauses: &[ConditionClause]) -> Result<Vec<Condition>, CommandError> {
     let mut conditions: Vec<Condition> = Vec::with_capacity(clauses.len());
     for clause in clauses {
         let (test, values) = clause.values;
@@ -207,21 +198,25 @@ pub fn conditions(
     Ok(conditions)
 }
 
-/// A question about everything that is kept, of which nothing is asked yet.
-pub fn question(confidence: f64) -> Question {
-    Question {
-        time: None,
-        conditions: Vec::new(),
-        by: Vec::new(),
-        bucket: None,
-        metrics: Vec::new(),
-        order: None,
-        limit: None,
-        offset: 0,
-        gaps: Gaps::Left,
-        level: Level::Event,
-        calendar: None,
-        confidence,
+/// What every question has: a time, conditions, and how sure intervals are to be.
+pub struct About<'a> {
+    /// All that is kept where it is left out.
+    pub range: Option<Range>,
+    /// Each on a dimension of its own.
+    pub conditions: &'a [ConditionClause<'a>],
+    /// A fraction.
+    pub confidence: f64,
+}
+
+impl About<'_> {
+    /// The question, of which nothing else is asked yet.
+    pub fn question(&self, ctx: &Context, cube: &Cube) -> Result<Question, CommandError> {
+        let time = self.range.map(|range| range.time(ctx, cube));
+        Ok(Question {
+            time: time.transpose()?,
+            conditions: conditions(cube, self.conditions)?,
+            ..Question::everything(self.confidence)
+        })
     }
 }
 
@@ -298,7 +293,7 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
 
 /// What is to be known of a question when its answer is shown.
 pub struct Shown {
-    schema: Schema,
+    schema: Arc<Schema>,
     zone: String,
     by: Vec<usize>,
     confidence: f64,
@@ -324,23 +319,25 @@ impl Work for Asking {
     }
 }
 
-/// Asks the cube, and answers when it has.
+/// Asks the cube, and answers when it has. `more` is what the command asks beside time and conditions.
 pub fn ask(
     ctx: &mut Context,
     key: Arg,
-    question: impl FnOnce(&Context, &Cube) -> Result<Question, CommandError>,
+    about: About,
+    more: impl FnOnce(&Cube, &mut Question) -> Result<(), CommandError>,
     shape: Shape,
 ) -> Outcome {
     let (query, shown) = {
         let key = ctx.read::<Cube>(key.into())?;
         let cube = super::required(&key)?;
-        let question = question(ctx, cube)?;
+        let mut question = about.question(ctx, cube)?;
+        more(cube, &mut question)?;
         let calendar = question
             .calendar
             .as_ref()
             .unwrap_or(&cube.schema().calendar);
         let shown = Shown {
-            schema: cube.schema().clone(),
+            schema: cube.shared_schema(),
             zone: calendar.zone.name().to_owned(),
             by: question.by.clone(),
             confidence: question.confidence,

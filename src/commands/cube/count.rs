@@ -1,9 +1,9 @@
 //! `HLL.CUBE.COUNT key [range] [WHERE ...]... [USERS] [CONFIDENCE c]`: everything of a stretch of time in one map.
 
-use super::ask::{
-    CONFIDENCE, ConditionClause, RANGE, Range, WHERE, ask, conditions, one, question,
-};
-use crate::cube::question::Level;
+use super::ask::{About, ConditionClause, RANGE, Range, WHERE, ask, one};
+use crate::commands::CONFIDENCE;
+use crate::cube::Cube;
+use crate::cube::question::{Level, Question};
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -39,18 +39,17 @@ impl Command for Count {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let asked = |ctx: &Context, cube: &crate::cube::Cube| {
-            let mut asked = question(arguments.confidence);
-            asked.time = arguments
-                .range
-                .map(|range| range.time(ctx, cube))
-                .transpose()?;
-            asked.conditions = conditions(cube, &arguments.conditions)?;
+        let about = About {
+            range: arguments.range,
+            conditions: &arguments.conditions,
+            confidence: arguments.confidence,
+        };
+        let more = |_: &Cube, asked: &mut Question| {
             if arguments.users {
                 asked.level = Level::Users;
             }
-            Ok(asked)
+            Ok(())
         };
-        ask(ctx, arguments.key, asked, one)
+        ask(ctx, arguments.key, about, more, one)
     }
 }

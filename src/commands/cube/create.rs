@@ -2,6 +2,7 @@
 //! PRECISION behind TIER or DIMENSION is of that tier or dimension, and anywhere else of the cube.
 
 use super::{TIMEZONE, span};
+use crate::commands::key_is_taken;
 use crate::cube::Cube;
 use crate::cube::calendar::{Calendar, Span, WeekStart, Zone};
 use crate::cube::schema::{
@@ -129,9 +130,7 @@ impl Command for Create {
         })?;
         let key = ctx.write::<Cube>(key.into());
         if key.exists() {
-            return Err(CommandError::invalid(
-                "the key is there already, delete it first or choose another one",
-            ));
+            return Err(key_is_taken());
         }
         // The tables of values are seeded like sketches: by a number that outsiders do not know if it is set.
         let seed = settings::HASH_SEED.get() as u64;

@@ -6,18 +6,49 @@ use crate::cube::schema::{
     Field, MAX_DIMENSIONS, MAX_MEASURE, MAX_MEASURES, MAX_VALUE_BYTES, OTHER_NAME,
 };
 use crate::cube::{Cube, Event, TooLate};
-use crate::server::args::Arg;
+use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
-use crate::server::syntax::{Bytes, Word};
+use crate::server::key::Propagation;
+use crate::server::syntax::{Block, Bytes, Choice, Optional, Word};
 use crate::syntax;
 use crate::types::settings::CUBE_MAX_AHEAD;
+use std::ffi::CStr;
 
 syntax! {
     /// Who sends something, and its name, by which it is known when it comes again.
     pub struct Idempotent<'a> {
         producer: Arg<'a> = Bytes("producer");
         id: Arg<'a> = Bytes("id");
+    }
+}
+
+/// `[IDMP producer id]`
+pub const IDEMPOTENT: Optional<Block<Idempotent<'static>>> = Optional("IDMP", Block::new());
+
+/// `[LATE ERROR | DROP]`
+pub const LATE: Optional<Choice<Late>> = Optional("LATE", Choice::new("late"));
+
+/// A command as it came, with the time that was meant wherever a timestamp is `*`.
+pub fn propagation(
+    name: &'static CStr,
+    all: ArgList,
+    is_timestamp: impl Fn(usize) -> bool,
+    now: Millis,
+) -> Propagation {
+    let is_now = |word: usize, argument: Arg| is_timestamp(word) && argument.bytes() == b"*";
+    let mut words = all.iter().enumerate();
+    if !words.any(|(word, argument)| is_now(word, argument)) {
+        return Propagation::Verbatim;
+    }
+    let words = all.iter().enumerate();
+    let words = words.map(|(word, argument)| match is_now(word, argument) {
+        true => now.to_string().into_bytes(),
+        false => argument.bytes().to_vec(),
+    });
+    Propagation::Arguments {
+        name,
+        arguments: words.collect(),
     }
 }
 

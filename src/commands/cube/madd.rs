@@ -1,7 +1,9 @@
 //! `HLL.CUBE.MADD key [IDMP producer id] [LATE ERROR | DROP] FIELDS numfields field ... ROWS timestamp element value ...`:
 //! many events with the same fields, all of them or none. An empty value is none.
 
-use super::event::{Gate, Idempotent, Late, Values, field, too_late};
+use super::event::{
+    Gate, IDEMPOTENT, Idempotent, LATE, Late, Values, field, propagation, too_late,
+};
 use super::{At, no_cube};
 use crate::commands::fields::Fields;
 use crate::cube::calendar::Millis;
@@ -11,11 +13,8 @@ use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
-use crate::server::key::Propagation;
 use crate::server::reply::Outcome;
-use crate::server::syntax::{
-    After, AllArguments, Block, Choice, Counted, Key, KeyUsage, Optional, Rows,
-};
+use crate::server::syntax::{After, AllArguments, Counted, Key, KeyUsage, Rows};
 use crate::syntax;
 
 syntax! {
@@ -25,8 +24,8 @@ syntax! {
         key: Arg<'a> = Key("key", KeyUsage::Update);
     }
     options {
-        idempotent: Option<Idempotent<'a>> = Optional("IDMP", Block::<Idempotent>::new());
-        late: Option<Late> = Optional("LATE", Choice::<Late>::new("late"));
+        idempotent: Option<Idempotent<'a>> = IDEMPOTENT;
+        late: Option<Late> = LATE;
     }
     then {
         fields: ArgList<'a> =
@@ -106,7 +105,15 @@ impl Command for MAdd {
             if let Some(idempotent) = &arguments.idempotent {
                 idempotent.remember(cube);
             }
-            Ok(Some(propagation(&arguments, gate.now(), width)))
+            let first = arguments.all.len() - arguments.rows.len();
+            let is_timestamp = |word: usize| word >= first && (word - first).is_multiple_of(width);
+            let name = Self::SPEC.name;
+            Ok(Some(propagation(
+                name,
+                arguments.all,
+                is_timestamp,
+                gate.now(),
+            )))
         })?;
         written.ok_or_else(no_cube)?;
         let mut reply = Fields::new();
@@ -171,22 +178,4 @@ fn read_row<'a>(
         values.put(cube, field, value)?;
     }
     Ok((values, element))
-}
-
-/// As it came, with the times that were meant.
-fn propagation(arguments: &Arguments, now: Millis, width: usize) -> Propagation {
-    let first = arguments.all.len() - arguments.rows.len();
-    let is_time = |word: usize| word >= first && (word - first).is_multiple_of(width);
-    let words = || arguments.all.iter().enumerate();
-    if !words().any(|(word, argument)| is_time(word) && argument.bytes() == b"*") {
-        return Propagation::Verbatim;
-    }
-    let words = words().map(|(word, argument)| match argument.bytes() {
-        b"*" if is_time(word) => now.to_string().into_bytes(),
-        bytes => bytes.to_vec(),
-    });
-    Propagation::Arguments {
-        name: MAdd::SPEC.name,
-        arguments: words.collect(),
-    }
 }

@@ -1,13 +1,12 @@
 //! `HLL.CUBE.QUERY key [range] [WHERE ...]... [BY dimension [dimension]] [BUCKET unit] [METRICS ...] [ORDER ...]
 //! [LIMIT n [OFFSET k]] [FILL ZERO] [TIMEZONE zone] [USERS] [CONFIDENCE c]`: a row for each bucket and value.
 
-use super::ask::{
-    CONFIDENCE, ConditionClause, RANGE, Range, WHERE, ask, conditions, dimensions, metric,
-    question, table,
-};
+use super::ask::{About, ConditionClause, RANGE, Range, WHERE, ask, dimensions, metric, table};
 use super::{TIMEZONE, span};
+use crate::commands::CONFIDENCE;
+use crate::cube::Cube;
 use crate::cube::calendar::{Calendar, Span, Zone};
-use crate::cube::question::{Direction, Gaps, Level, Order};
+use crate::cube::question::{Direction, Gaps, Level, Order, Question};
 use crate::cube::schema::is_name;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
@@ -50,7 +49,7 @@ impl Word for Direction {
 
 impl OrderClause<'_> {
     /// As the question has it.
-    pub fn order(&self, cube: &crate::cube::Cube) -> Result<Order, CommandError> {
+    pub fn order(&self, cube: &Cube) -> Result<Order, CommandError> {
         Ok(Order {
             metric: metric(cube, self.metric)?,
             direction: self.direction.unwrap_or(Direction::Descending),
@@ -98,13 +97,12 @@ impl Command for Query {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let asked = |ctx: &Context, cube: &crate::cube::Cube| {
-            let mut asked = question(arguments.confidence);
-            asked.time = arguments
-                .range
-                .map(|range| range.time(ctx, cube))
-                .transpose()?;
-            asked.conditions = conditions(cube, &arguments.conditions)?;
+        let about = About {
+            range: arguments.range,
+            conditions: &arguments.conditions,
+            confidence: arguments.confidence,
+        };
+        let more = |cube: &Cube, asked: &mut Question| {
             asked.by = arguments
                 .by
                 .map_or(Ok(Vec::new()), |by| dimensions(cube, by))?;
@@ -143,9 +141,9 @@ impl Command for Query {
             if arguments.users {
                 asked.level = Level::Users;
             }
-            Ok(asked)
+            Ok(())
         };
-        ask(ctx, arguments.key, asked, table)
+        ask(ctx, arguments.key, about, more, table)
     }
 }
 

@@ -1,12 +1,12 @@
 //! `HLL.CUBE.SERIES key BUCKET unit [range] [WHERE ...]...`: a row for each bucket, those without events included.
 
-use super::ask::{
-    CONFIDENCE, ConditionClause, RANGE, Range, WHERE, ask, conditions, question, table,
-};
+use super::ask::{About, ConditionClause, RANGE, Range, WHERE, ask, table};
 use super::query::check_bucket;
 use super::span;
+use crate::commands::CONFIDENCE;
+use crate::cube::Cube;
 use crate::cube::calendar::Span;
-use crate::cube::question::Gaps;
+use crate::cube::question::{Gaps, Question};
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -42,18 +42,17 @@ impl Command for Series {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let asked = |ctx: &Context, cube: &crate::cube::Cube| {
+        let about = About {
+            range: arguments.range,
+            conditions: &arguments.conditions,
+            confidence: arguments.confidence,
+        };
+        let more = |_: &Cube, asked: &mut Question| {
             check_bucket(arguments.bucket)?;
-            let mut asked = question(arguments.confidence);
-            asked.time = arguments
-                .range
-                .map(|range| range.time(ctx, cube))
-                .transpose()?;
-            asked.conditions = conditions(cube, &arguments.conditions)?;
             asked.bucket = Some(arguments.bucket);
             asked.gaps = Gaps::Filled;
-            Ok(asked)
+            Ok(())
         };
-        ask(ctx, arguments.key, asked, table)
+        ask(ctx, arguments.key, about, more, table)
     }
 }

@@ -1,7 +1,8 @@
 //! `HLL.CUBE.STORE destination key [range] [WHERE ...]...`: the users as a sketch of their own, for everything that is
 //! asked of sketches.
 
-use super::ask::{ConditionClause, RANGE, Range, WHERE, conditions, question, unanswerable};
+use super::ask::{About, ConditionClause, RANGE, Range, WHERE, unanswerable};
+use crate::commands::CONFIDENCE;
 use crate::cube::Cube;
 use crate::cube::query::UnionQuery;
 use crate::server::answers::is_short;
@@ -45,12 +46,12 @@ impl Command for Store {
         let sketch = {
             let key = ctx.read::<Cube>(arguments.key.into())?;
             let cube = super::required(&key)?;
-            let mut asked = question(0.95);
-            asked.time = arguments
-                .range
-                .map(|range| range.time(ctx, cube))
-                .transpose()?;
-            asked.conditions = conditions(cube, &arguments.conditions)?;
+            let about = About {
+                range: arguments.range,
+                conditions: &arguments.conditions,
+                confidence: CONFIDENCE.1,
+            };
+            let asked = about.question(ctx, cube)?;
             let mut query =
                 UnionQuery::plan(cube, asked).map_err(|why| unanswerable(cube.schema(), why))?;
             if !is_short(query.expected()) {

@@ -1,11 +1,11 @@
 //! `HLL.CUBE.TOP key dimension n [range] [WHERE ...]... [ORDER metric]`: the values with most.
 
-use super::ask::{
-    CONFIDENCE, ConditionClause, RANGE, Range, WHERE, ask, conditions, question, table,
-};
+use super::ask::{About, ConditionClause, RANGE, Range, WHERE, ask, table};
 use super::dimension;
 use super::query::{MOST_ROWS, OrderClause};
-use crate::cube::question::{Direction, Metric, Order};
+use crate::commands::CONFIDENCE;
+use crate::cube::Cube;
+use crate::cube::question::{Direction, Metric, Order, Question};
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -43,13 +43,12 @@ impl Command for Top {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let asked = |ctx: &Context, cube: &crate::cube::Cube| {
-            let mut asked = question(arguments.confidence);
-            asked.time = arguments
-                .range
-                .map(|range| range.time(ctx, cube))
-                .transpose()?;
-            asked.conditions = conditions(cube, &arguments.conditions)?;
+        let about = About {
+            range: arguments.range,
+            conditions: &arguments.conditions,
+            confidence: arguments.confidence,
+        };
+        let more = |cube: &Cube, asked: &mut Question| {
             asked.by = vec![dimension(cube, arguments.dimension)?];
             asked.order = Some(match &arguments.order {
                 Some(order) => order.order(cube)?,
@@ -59,8 +58,8 @@ impl Command for Top {
                 },
             });
             asked.limit = Some(arguments.number as usize);
-            Ok(asked)
+            Ok(())
         };
-        ask(ctx, arguments.key, asked, table)
+        ask(ctx, arguments.key, about, more, table)
     }
 }

@@ -1,6 +1,7 @@
 //! `HLL.ACCURACY key [CONFIDENCE c]`: how sure the count of one sketch is, and what would make it surer.
 
-use super::{CONFIDENCE, required};
+use super::required;
+use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};

@@ -6,8 +6,8 @@
 //! |clicks ∩ conversions| / |clicks|. Costs are per distinct person: cpc = COST / |clicks|, cpa =
 //! COST / |conversions|, roi = (REVENUE - COST) / COST.
 
-use super::CONFIDENCE;
 use super::sets::Sets;
+use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::server::answers::OneStep;
 use crate::server::args::Arg;

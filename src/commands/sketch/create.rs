@@ -2,10 +2,10 @@
 //! was no key.
 
 use super::new_sketch;
+use crate::commands::key_is_taken;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Choice, Integer, Key, KeyUsage, Made, Number, OneOf, Optional};
@@ -74,9 +74,7 @@ impl Command for Create {
         let hash = arguments.hash.map(HashChoice::family);
         let key = ctx.write::<Sketch>(arguments.key.into());
         if key.exists() {
-            return Err(CommandError::invalid(
-                "the key is there already, delete it first or choose another one",
-            ));
+            return Err(key_is_taken());
         }
         let hash = hash.unwrap_or_else(settings::default_hash);
         let sketch = new_sketch(key.context(), precision, hash)?;

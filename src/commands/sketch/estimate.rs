@@ -1,6 +1,7 @@
 //! `HLL.ESTIMATE numkeys key [key ...] [CONFIDENCE c]`: the count of the union with its interval.
 
-use super::{CONFIDENCE, union};
+use super::union;
+use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};

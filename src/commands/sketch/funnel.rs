@@ -3,8 +3,8 @@
 //! An intersection funnel: a sketch knows who did a step, not when, so the order of events is not part
 //! of the question. docs/funnels.md says what that means for the numbers.
 
-use super::CONFIDENCE;
 use super::sets::{Sets, labels};
+use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
 use crate::server::answers::Steps;

@@ -1,7 +1,7 @@
 //! `HLL.INTERSECT numkeys key [key ...] [CONFIDENCE c]`: elements in every one of 1 to 8 sets.
 
-use super::CONFIDENCE;
 use super::sets::Sets;
+use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
 use crate::server::answers::OneStep;

@@ -21,15 +21,8 @@ mod union;
 use crate::server::context::Context;
 use crate::server::error::CommandError;
 use crate::server::key::ReadKey;
-use crate::server::syntax::{Defaulted, Number, Optional};
 use crate::sketch::{Estimate, HashFamily, Precision, Sketch};
 use crate::types::settings;
-
-/// `[CONFIDENCE confidence]`, a fraction: of the intervals in the answer.
-const CONFIDENCE: Defaulted<Number, f64> = Defaulted(
-    Optional("CONFIDENCE", Number("confidence", 0.5..=0.9999)),
-    0.95,
-);
 
 /// The empty sketch that a command makes for a new key.
 fn new_sketch(

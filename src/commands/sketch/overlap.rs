@@ -1,7 +1,7 @@
 //! `HLL.OVERLAP numkeys key [key ...] [CONFIDENCE c]`: what every two of some sets have in common.
 
-use super::CONFIDENCE;
 use super::sets::{Sets, labels};
+use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
 use crate::server::answers::Steps;

@@ -1,8 +1,8 @@
 //! `HLL.RETENTION COHORTS numkeys key ... PERIODS numkeys key ... [CONFIDENCE c]`: how many of each
 //! cohort were there in each period.
 
-use super::CONFIDENCE;
 use super::sets::{Sets, labels};
+use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
 use crate::server::answers::Steps;

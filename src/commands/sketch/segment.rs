@@ -5,9 +5,9 @@
 //! The ANY sets, and the NONE sets, only ever occur as their union, so they are united first and may
 //! be many.
 
-use super::CONFIDENCE;
 use super::sets::{Sets, copies, distinct};
 use super::union::Operands;
+use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};

@@ -316,7 +316,7 @@ fn columns(schema: &Schema, question: &Question) -> Result<(Level, Vec<Vec<usize
     {
         return Err(Unanswerable::NoGroup(dimensions));
     }
-    let together = |some: &[usize]| some.len() < 2 || group(schema, some).is_some();
+    let together = |some: &[usize]| some.len() < 2 || schema.group_of(some).is_some();
     if question.level == Level::Event && together(&dimensions) {
         return Ok((Level::Event, vec![dimensions]));
     }
@@ -335,17 +335,6 @@ fn columns(schema: &Schema, question: &Question) -> Result<(Level, Vec<Vec<usize
         return Err(Unanswerable::TooManySets(columns.len()));
     }
     Ok((Level::Users, columns))
-}
-
-/// The group of exactly these dimensions, which ascend.
-fn group(schema: &Schema, dimensions: &[usize]) -> Option<usize> {
-    let same = |group: &[usize]| {
-        group.len() == dimensions.len() && dimensions.iter().all(|own| group.contains(own))
-    };
-    schema
-        .groups
-        .iter()
-        .position(|group| same(&group.dimensions))
 }
 
 /// What rows say.
@@ -385,16 +374,16 @@ fn factor(
     let (column, precision, order, all) = match dimensions {
         [] => (0, schema.precision, vec![], Combinations::Values(0)),
         [dimension] => (
-            1 + dimension,
+            schema.dimension_column(*dimension),
             schema.dimensions[*dimension].precision,
             dimensions.to_vec(),
             Combinations::Values(slices.names(*dimension).bound()),
         ),
         several => {
-            let at = group(schema, several).unwrap_or_default();
+            let at = schema.group_of(several).unwrap_or_default();
             let group = &schema.groups[at];
             (
-                1 + schema.dimensions.len() + at,
+                schema.group_column(at),
                 group.precision,
                 group.dimensions.clone(),
                 Combinations::Members(slices.members(at)),
@@ -470,7 +459,7 @@ fn selection(
 
 /// The numbers of all combinations of these values that there are.
 fn look_up(slices: &impl Slices, dimensions: &[usize], tests: &[Accept]) -> Vec<(u32, u32)> {
-    let Some(group) = group(slices.schema(), dimensions) else {
+    let Some(group) = slices.schema().group_of(dimensions) else {
         return Vec::new();
     };
     let mut combinations = vec![[0u32; 4]];

@@ -759,20 +759,7 @@ fn ask(slices: &impl Slices, question: &Question) -> Result<Answer, Unanswerable
 
 /// About everything that is kept.
 fn question() -> Question {
-    Question {
-        time: None,
-        conditions: vec![],
-        by: vec![],
-        bucket: None,
-        metrics: vec![],
-        order: None,
-        limit: None,
-        offset: 0,
-        gaps: Gaps::Left,
-        level: Level::Event,
-        calendar: None,
-        confidence: 0.95,
-    }
+    Question::everything(0.95)
 }
 
 // ---------------------------------------------------------------------------------------------------------
