@@ -30,9 +30,11 @@ use super::horizon::{Horizon, TooLate, Verdict};
 use super::merge::{Budget, Input, Merge, Sealed, Shape};
 use super::numbers::Numbers;
 use super::open::{Entered, Hit, OpenColumn};
+use super::pack;
 use super::recent::Recent;
 use super::schema::{MAX_MEASURES, OTHER, Schema, TOTAL};
 use super::seen::Seen;
+use crate::sketch::token::INDEX_BITS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -921,10 +923,17 @@ impl Cube {
             Some(tier) if tier < own && self.is_taken_in(which) => tier,
             _ => own,
         };
+        // The finest slices, of which there are few and which are read most, stay as they were written, and so does
+        // the total, which most questions read.
+        let is_packed = which.0 > 0 && column > 0;
         Shape {
             sums: self.schema.sums(),
             precision,
             limit: self.schema.values_of(column),
+            index_bits: match is_packed {
+                true => pack::index_bits(precision),
+                false => INDEX_BITS,
+            },
         }
     }
 

@@ -43,6 +43,7 @@
 #![deny(unsafe_code)]
 
 mod allocation;
+mod bits;
 pub mod dense;
 pub mod estimate;
 pub mod hash;
@@ -51,6 +52,7 @@ pub mod joint;
 pub mod kernels;
 pub mod precision;
 pub mod register;
+pub mod rice;
 pub mod token;
 mod union_cost;
 
