@@ -34,6 +34,7 @@ use super::pack;
 use super::recent::Recent;
 use super::schema::{MAX_MEASURES, OTHER, Schema, TOTAL};
 use super::seen::Seen;
+use crate::sketch::Relocate;
 use crate::sketch::token::INDEX_BITS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -1209,6 +1210,36 @@ impl Cube {
         let slices = self.tiers.iter().flat_map(BTreeMap::values);
         let open = self.open.iter().map(|open| of_open(&open.1));
         slices.map(of_slice).sum::<usize>() + open.sum::<usize>()
+    }
+
+    // -----------------------------------------------------------------------------------------------------
+    // Memory
+
+    /// Moves the chunks of sealed slices that no copy shares, of one slice after the other, from this one on. Where to go
+    /// on, if it is told to stop before it is through.
+    pub fn relocate<M: Relocate>(
+        &mut self,
+        mover: &mut M,
+        from: u64,
+        should_stop: impl Fn(&M) -> bool,
+    ) -> Option<u64> {
+        let slices = self.tiers.iter_mut().flat_map(BTreeMap::values_mut);
+        for (at, slice) in (0..).zip(slices).skip(from as usize) {
+            if at > from && should_stop(mover) {
+                return Some(at);
+            }
+            if let Body::Sealed(sealed) = &mut slice.body
+                && let Some(sealed) = Arc::get_mut(sealed)
+            {
+                let columns = sealed.columns.iter_mut();
+                let columns =
+                    columns.flat_map(|column| [Some(&mut column.named), column.other.as_mut()]);
+                for column in columns.flatten().filter_map(Arc::get_mut) {
+                    column.relocate(mover);
+                }
+            }
+        }
+        None
     }
 
     /// Work that is queued.
