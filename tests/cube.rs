@@ -16,6 +16,7 @@ use redis_hll::sketch::{HashFamily, Precision, Sketch};
 use redis_hll::storage::frame::{self, Frame, Kind};
 use redis_hll::storage::{Compression, cube as stored};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 const HOUR: Millis = 3_600_000;
 
@@ -566,80 +567,187 @@ fn framed(stream: &[u8]) -> Vec<u8> {
     pieces.flat_map(frame).collect()
 }
 
-/// Streams with bytes and numbers changed, cut out, put in and moved: each is refused, or is a cube that answers, takes
-/// events and is stored. `HLL_FUZZ` says how many, `HLL_SEED` repeats a run.
+/// One to three changes: bits, bytes and numbers, pieces cut out, put in and moved.
+fn mutate(bytes: &mut Vec<u8>, random: &mut StdRng) {
+    for _ in 0..random.random_range(1..4) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = random.random_range(0..bytes.len());
+        match random.random_range(0..8) {
+            0 => bytes[at] ^= 1 << random.random_range(0..8),
+            1 => bytes[at] = random.random(),
+            2 => bytes[at] = bytes[at].wrapping_add(1),
+            3 => {
+                let end = (at + random.random_range(1..9)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            4 => bytes.insert(at, random.random()),
+            5 => {
+                let to = random.random_range(0..bytes.len());
+                bytes.swap(at, to);
+            }
+            6 => {
+                // As much as a number can say, or half of it.
+                let last = random.random_range(0..2);
+                let number = [[0xff; 9].as_slice(), &[last]].concat();
+                let end = if random.random() {
+                    at
+                } else {
+                    (at + 1).min(bytes.len())
+                };
+                bytes.splice(at..end, number[usize::from(last == 0)..].iter().copied());
+            }
+            _ => {
+                let end = (at + random.random_range(1..64)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                let to = random.random_range(0..=bytes.len());
+                bytes.splice(to..to, piece);
+            }
+        }
+    }
+}
+
+/// Frames of which one is changed and has a right checksum, or is gone, there twice, or elsewhere; or bytes changed
+/// without regard to frames.
+fn damaged(sound: &[u8], random: &mut StdRng) -> Vec<u8> {
+    let mut frames = vec![];
+    let mut rest = sound;
+    while !rest.is_empty() {
+        let (frame, behind) = Frame::split_first(rest).unwrap();
+        frames.push((frame.kind, frame.body.to_vec()));
+        rest = behind;
+    }
+    let at = random.random_range(0..frames.len());
+    match random.random_range(0..8) {
+        0 => {
+            let mut bytes = sound.to_vec();
+            mutate(&mut bytes, random);
+            return bytes;
+        }
+        1 => drop(frames.remove(at)),
+        2 => frames.insert(at, frames[at].clone()),
+        3 => {
+            let to = random.random_range(0..frames.len());
+            frames.swap(at, to);
+        }
+        4 => frames[at].0 = Kind::Sketch,
+        5 => {
+            // Coding and length stand in front.
+            let mut head = frames[at].1[..5].to_vec();
+            mutate(&mut head, random);
+            frames[at].1.splice(..5, head);
+        }
+        _ => mutate(&mut frames[at].1, random),
+    }
+    let frames = frames
+        .iter()
+        .map(|(kind, body)| frame::encode(*kind, &[body]));
+    frames.collect::<Vec<_>>().concat()
+}
+
+/// What is written of it is read as the same; looked at thoroughly, also after it has answered and taken events.
+fn assert_works(mut cube: Cube, thoroughly: bool) {
+    let assert_same_when_read = |cube: &Cube| {
+        // A nought with a sign, or tokens out of order, are written as they should be.
+        let again = saved(cube, Compression::None);
+        let again = stored::load(&mut &again[..]).expect("what is written can be read");
+        assert_eq!(stored::digest(&again), stored::digest(cube));
+    };
+    assert_same_when_read(&cube);
+    if !thoroughly {
+        return;
+    }
+    let mut by = question(None);
+    by.by = vec![1];
+    if let Ok(mut query) = Query::plan(&cube, by) {
+        while query.step().is_none() {}
+    }
+    let newest = cube.newest().unwrap_or(1_600_000_000_000);
+    for i in 0..50 {
+        let at = newest
+            .saturating_add(i * 40 * HOUR / 10)
+            .min(250_000_000_000_000);
+        let event = Happened {
+            at,
+            user: i as u32,
+            a: Some(1),
+            b: Some(i as u8),
+            measure: -1.0,
+        };
+        add(&mut cube, &event);
+    }
+    assert!(cube.memory_bytes() < 1 << 26);
+    assert_same_when_read(&cube);
+}
+
+/// Streams changed, and the frames they are cut into: each is refused, or is a cube that works. `HLL_FUZZ` says how
+/// many, `HLL_SEED` repeats a run.
 #[test]
 fn a_damaged_stream_is_refused_or_a_cube_that_works() {
+    const THREADS: u64 = 2;
     let variable = |name: &str| {
         std::env::var(name)
             .ok()
             .and_then(|text| text.parse::<u64>().ok())
     };
-    let tries = variable("HLL_FUZZ").unwrap_or(3_000);
+    let trials = variable("HLL_FUZZ").unwrap_or(3_000).max(2 * THREADS);
     let seed = variable("HLL_SEED").unwrap_or_else(rand::random);
-    println!("HLL_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let corpus: Vec<Vec<u8>> = [0, 1, 40, 150, 400]
-        .into_iter()
-        .map(|events| stream(&saved(&busy(seed, events), Compression::None)))
-        .collect();
-    for sound in &corpus {
-        assert!(stored::load(&mut &framed(sound)[..]).is_ok());
+    println!("cube: {trials} trials, HLL_SEED={seed}");
+    let begin = Instant::now();
+    let cubes = [0, 1, 4, 9, 20, 45, 100, 250].map(|events| busy(seed, events));
+    let streams = cubes.each_ref();
+    let streams = streams.map(|cube| stream(&saved(cube, Compression::None)));
+    let files = cubes.each_ref();
+    let files = files.map(|cube| Compression::ALL.map(|compression| saved(cube, compression)));
+    let sound = streams.iter().map(|sound| framed(sound));
+    for sound in sound.chain(files.iter().flatten().cloned()) {
+        assert!(stored::load(&mut &sound[..]).is_ok());
     }
-    let mut accepted = 0;
-    for _ in 0..tries {
-        let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
-        for _ in 0..random.random_range(1..4) {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = random.random_range(0..bytes.len());
-            match random.random_range(0..6) {
-                0 => bytes[at] ^= 1 << random.random_range(0..8),
-                1 => bytes[at] = random.random(),
-                2 => bytes[at] = bytes[at].wrapping_add(1),
-                3 => {
-                    let end = (at + random.random_range(1..9)).min(bytes.len());
-                    bytes.drain(at..end);
-                }
-                4 => bytes.insert(at, random.random()),
-                _ => {
-                    let to = random.random_range(0..bytes.len());
-                    bytes.swap(at, to);
-                }
-            }
-        }
-        let payload = framed(&bytes);
-        let Ok(mut cube) = stored::load(&mut &payload[..]) else {
-            continue;
-        };
-        accepted += 1;
-        // A nought with a sign, or tokens out of order, are written as they should be, and read again as the same.
-        let again = saved(&cube, Compression::None);
-        let again = stored::load(&mut &again[..]).expect("what is written can be read");
-        assert_eq!(stored::digest(&again), stored::digest(&cube));
-        let mut by = question(None);
-        by.by = vec![1];
-        if let Ok(mut query) = Query::plan(&cube, by) {
-            while query.step().is_none() {}
-        }
-        let newest = cube.newest().unwrap_or(1_600_000_000_000);
-        for i in 0..50 {
-            let at = newest
-                .saturating_add(i * 40 * HOUR / 10)
-                .min(250_000_000_000_000);
-            let event = Happened {
-                at,
-                user: i as u32,
-                a: Some(1),
-                b: Some(i as u8),
-                measure: -1.0,
+    // Small ones more often: they take less time, and what is changed matters more often.
+    let any = |random: &mut StdRng| {
+        random
+            .random_range(0..cubes.len())
+            .min(random.random_range(0..cubes.len()))
+    };
+    let try_some = |thread: u64| {
+        let mut random = StdRng::seed_from_u64(seed.wrapping_add(thread));
+        let mut accepted = 0;
+        for _ in (thread..trials).step_by(THREADS as usize) {
+            let which = any(&mut random);
+            let payload = if random.random_ratio(3, 4) {
+                let mut bytes = streams[which].clone();
+                mutate(&mut bytes, &mut random);
+                framed(&bytes)
+            } else {
+                let coding = random.random_range(0..files[which].len());
+                damaged(&files[which][coding], &mut random)
             };
-            add(&mut cube, &event);
+            if let Ok(cube) = stored::load(&mut &payload[..]) {
+                accepted += 1;
+                assert_works(cube, accepted % 4 == 0);
+            }
         }
-        assert!(cube.memory_bytes() < 1 << 26);
-    }
-    println!("{accepted} of {tries} accepted");
+        accepted
+    };
+    let accepted: u64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                scope.spawn({
+                    let try_some = &try_some;
+                    move || try_some(thread)
+                })
+            })
+            .collect();
+        let results = threads.into_iter().map(|thread| thread.join());
+        results.map(|accepted| accepted.expect("no panic")).sum()
+    });
+    println!(
+        "cube: {accepted} accepted, {} refused, {:.0} s",
+        trials - accepted,
+        begin.elapsed().as_secs_f64()
+    );
+    assert!(accepted > 0 && accepted < trials);
 }
 
 /// What forty days of silence make due is done by some hundred writes, and nothing is lost on the way.

@@ -25,6 +25,7 @@
 //! steps. Which block a number would be in is found in an index. The same cells give the same bytes.
 
 use super::paged::{ARC_COUNTS, allocated_bytes};
+use super::schema::MAX_SUM;
 use super::users::{Cell, Sums, Tokens, Users};
 use crate::sketch::register::Register;
 use crate::sketch::token::{self, Token};
@@ -747,8 +748,8 @@ impl Column {
 
 /// Whether a cell can have come about.
 fn is_sound(cell: &Cell, precision: Precision, sums: usize) -> bool {
-    let finite = (0..sums).all(|at| cell.sums.get(at).is_finite());
-    finite
+    let possible = (0..sums).all(|at| cell.sums.get(at).abs() <= MAX_SUM);
+    possible
         && match cell.users {
             Users::Tokens(tokens) => {
                 let (mut last, mut sound) = (None, tokens.len() < precision.max_tokens());
