@@ -8,7 +8,7 @@
 //! The figures are those of the stream. Compression makes it smaller, as it makes everything smaller that repeats
 //! itself.
 
-#![cfg(feature = "module")]
+#![cfg(all(feature = "module", target_os = "linux"))]
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -446,3 +446,41 @@ impl OpenColumn {
         self.index.bytes + self.slots.memory_bytes() + self.users_bytes + sums + arrays
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn an_index_is_a_map_whatever_numbers_there_are(
+            numbers in prop::collection::vec(prop_oneof![0u32..3_000, 0u32..1 << 26, Just(u32::MAX)], 0..900),
+            removed in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
+            asked in prop::collection::vec(any::<u32>(), 20),
+        ) {
+            let (mut index, mut twin) = (Index::default(), BTreeMap::new());
+            for (place, &number) in numbers.iter().enumerate() {
+                prop_assert_eq!(index.find(number), twin.get(&number).copied());
+                if twin.insert(number, place).is_none() {
+                    index.insert(number, place);
+                } else {
+                    twin.insert(number, index.find(number).unwrap());
+                }
+            }
+            for which in removed.iter().filter(|_| !numbers.is_empty()) {
+                let number = *which.get(&numbers);
+                index.remove(number);
+                twin.remove(&number);
+            }
+            for number in asked.iter().chain(&numbers).copied() {
+                prop_assert_eq!(index.find(number), twin.get(&number).copied());
+                let next = twin.range(number..).next().map(|(&number, &place)| (number, place));
+                prop_assert_eq!(index.next(number), next);
+            }
+            // A page for each number at most, and none for those before it.
+            prop_assert!(index.pages.len() <= numbers.len());
+        }
+    }
+}
