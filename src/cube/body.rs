@@ -32,7 +32,7 @@ use super::numbers::Numbers;
 use super::open::{Entered, Hit, OpenColumn};
 use super::pack;
 use super::recent::Recent;
-use super::schema::{MAX_MEASURES, OTHER, Schema, TOTAL};
+use super::schema::{MAX_MEASURES, MAX_SUM, OTHER, Schema, TOTAL};
 use super::seen::Seen;
 use crate::sketch::Relocate;
 use crate::sketch::token::INDEX_BITS;
@@ -77,14 +77,17 @@ impl Open {
         }
     }
 
-    /// From columns that were read back.
-    pub fn restore(columns: Vec<OpenColumn>, events: u64, weight: f64) -> Open {
-        Open {
+    /// From columns that were read back; `None` if so many events, of which there is at least one, cannot have come to
+    /// these cells.
+    pub fn restore(columns: Vec<OpenColumn>, events: u64, weight: f64) -> Option<Open> {
+        let cells = |column: &OpenColumn| column.in_order().map(|cell| cell.events).collect();
+        let counted: Vec<Vec<u64>> = columns.iter().map(cells).collect();
+        (is_count(events, &counted) && is_weight(weight)).then(|| Open {
             bytes: Self::measured(&columns),
             columns,
             events,
             weight,
-        }
+        })
     }
 
     fn measured(columns: &Vec<OpenColumn>) -> usize {
@@ -219,6 +222,12 @@ impl Slice {
             late: Vec::new(),
             rewriting: false,
         }
+    }
+
+    /// Events of each part.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> {
+        let late = self.late.iter().map(|part| part.open.events);
+        late.chain([self.own_events()])
     }
 
     /// Events in the late parts.
@@ -1343,6 +1352,24 @@ fn release(
         *steps = 0;
     }
     true
+}
+
+/// The most events that a cube counts: as many as answers, whose numbers are doubles, tell exactly.
+pub(crate) const MAX_EVENTS: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// Whether so many events, at least one of them, can have come to these cells of each column: all of them to the total,
+/// and none of them to two cells of one column.
+pub(crate) fn is_count(events: u64, columns: &[Vec<u64>]) -> bool {
+    let sum = |cells: &Vec<u64>| cells.iter().map(|&events| u128::from(events)).sum::<u128>();
+    let mut sums = columns.iter().map(sum);
+    (1..=MAX_EVENTS).contains(&events)
+        && sums.next() == Some(events.into())
+        && sums.all(|sum| sum <= events.into())
+}
+
+/// Whether it can be the largest weight of a new user.
+pub(crate) fn is_weight(weight: f64) -> bool {
+    (0.0..=MAX_SUM).contains(&weight)
 }
 
 /// What there is of a column in a slice: parts that are read side by side. Some may have to be merged first, since

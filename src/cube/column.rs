@@ -32,6 +32,7 @@
 
 use super::pack;
 use super::paged::{ARC_COUNTS, allocated_bytes};
+use super::schema::MAX_SUM;
 use super::users::{Cell, Registers, Sums, Tokens, Users};
 use crate::sketch::register::Register;
 use crate::sketch::token::{self, INDEX_BITS, Token};
@@ -922,8 +923,8 @@ fn unpacked<'a>(
 
 /// Whether a cell can have come about.
 fn is_sound(cell: &Cell, precision: Precision, sums: usize) -> bool {
-    let finite = (0..sums).all(|at| cell.sums.get(at).is_finite());
-    finite
+    let possible = (0..sums).all(|at| cell.sums.get(at).abs() <= MAX_SUM);
+    possible
         && match cell.users {
             Users::Tokens(Tokens::Packed {
                 code,

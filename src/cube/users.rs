@@ -204,7 +204,10 @@ impl Sums<'_> {
         match *self {
             Sums::Zero => 0.0,
             Sums::Numbers(numbers) => numbers[at],
-            Sums::Arrays(arrays, cell) => arrays[at].get(cell).copied().unwrap_or(0.0),
+            Sums::Arrays(arrays, cell) => {
+                let sum = arrays.get(at).and_then(|array| array.get(cell));
+                sum.copied().unwrap_or(0.0)
+            }
             Sums::Bytes(bytes) => f64::from_le_bytes(bytes.as_chunks().0[at]),
         }
     }
