@@ -28,22 +28,24 @@ class Maybe:
 INTERVAL = {"lower": NUMBER, "upper": NUMBER}
 
 
-def _rate(name):
-    return {name: RATE, f"{name}_lower": RATE, f"{name}_upper": RATE}
+def _with_bounds(shape, *names):
+    """Fields of this shape, each with its bounds behind it."""
+    return {field: shape for name in names for field in (name, f"{name}_lower", f"{name}_upper")}
 
 
 # Maps are dicts, in the order of the design; arrays are lists with the form of each element.
 SHAPES = {
-    "HLL.INTERSECT": {"estimate": NUMBER, **INTERVAL, "confidence": NUMBER, "union": NUMBER, **_rate("jaccard")},
-    "HLL.SEGMENT": {"estimate": NUMBER, **INTERVAL, "confidence": NUMBER, "base": NUMBER, "share": RATE},
-    "HLL.OVERLAP": [{"first": KEY, "second": KEY, "estimate": NUMBER, **INTERVAL, "jaccard": RATE,
-                     "first_in_second": RATE, "second_in_first": RATE}],
-    "HLL.FUNNEL": [{"step": KEY, "uniques": NUMBER, "users": NUMBER, **INTERVAL, **_rate("conversion"),
-                    "overall": RATE, "drop_off": RATE}],
-    "HLL.RETENTION": [{"cohort": KEY, "size": NUMBER,
-                       "periods": [{"period": KEY, "users": NUMBER, **INTERVAL, "rate": RATE}]}],
-    "HLL.CAMPAIGN": {"unique_impressions": NUMBER, "unique_clicks": NUMBER, "unique_conversions": NUMBER,
-                     **_rate("ctr"), **_rate("conversion_rate"), "cpc": MONEY, "cpa": MONEY, "roi": SIGNED},
+    "HLL.INTERSECT": {"estimate": NUMBER, **INTERVAL, "confidence": NUMBER, **_with_bounds(NUMBER, "union"),
+                      **_with_bounds(RATE, "jaccard")},
+    "HLL.SEGMENT": {"estimate": NUMBER, **INTERVAL, "confidence": NUMBER, **_with_bounds(NUMBER, "base"), **_with_bounds(RATE, "share")},
+    "HLL.OVERLAP": [{"first": KEY, "second": KEY, "estimate": NUMBER, **INTERVAL,
+                     **_with_bounds(RATE, "jaccard", "first_in_second", "second_in_first")}],
+    "HLL.FUNNEL": [{"step": KEY, **_with_bounds(NUMBER, "uniques"), "users": NUMBER, **INTERVAL,
+                    **_with_bounds(RATE, "conversion", "overall", "drop_off")}],
+    "HLL.RETENTION": [{"cohort": KEY, **_with_bounds(NUMBER, "size"),
+                       "periods": [{"period": KEY, "users": NUMBER, **INTERVAL, **_with_bounds(RATE, "rate")}]}],
+    "HLL.CAMPAIGN": {**_with_bounds(NUMBER, "unique_impressions", "unique_clicks", "unique_conversions"),
+                     **_with_bounds(RATE, "ctr", "conversion_rate"), **_with_bounds(MONEY, "cpc", "cpa"), **_with_bounds(SIGNED, "roi")},
     "HLL.ACCURACY": {"precision": COUNT, "encoding": WORD, "estimator": WORD, "estimate": NUMBER, **INTERVAL,
                      "confidence": NUMBER, "standard_error": NUMBER, "bytes": COUNT,
                      "advice": Maybe({"precision": COUNT, "standard_error": NUMBER, "bytes": COUNT})},

@@ -105,19 +105,19 @@ def test_nulls_stand_where_a_divisor_is_missing(client, abc):
 
     assert nulls("HLL.INTERSECT", 2, "none", "never") == 3  # jaccard and its bounds
     assert nulls("HLL.INTERSECT", 2, "a", "none") == 0  # nothing of something is a rate
-    assert nulls("HLL.SEGMENT", "ALL", 1, "none") == 1
+    assert nulls("HLL.SEGMENT", "ALL", 1, "none") == 3  # share and its bounds, and so on
     assert nulls("HLL.SEGMENT", "ALL", 1, "a", "NONE", 1, "a") == 0
-    assert nulls("HLL.OVERLAP", 2, "none", "never") == 3
-    assert nulls("HLL.OVERLAP", 2, "none", "a") == 1  # how much of none is in a
-    assert nulls("HLL.FUNNEL", 2, "none", "a") == 2 * 5  # both steps: conversion and bounds, overall, drop_off
-    assert nulls("HLL.FUNNEL", 3, "a", "none", "b") == 4  # the third step: conversion and bounds, drop_off
-    assert nulls("HLL.RETENTION", "COHORTS", 2, "none", "a", "PERIODS", 2, "a", "none") == 2
-    assert nulls("HLL.CAMPAIGN", "none", "none", "none", "COST", 1, "REVENUE", 1) == 6 + 2
-    assert nulls("HLL.CAMPAIGN", "a", "b", "c") == 3  # cpc, cpa, roi
-    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "COST", 1) == 1  # roi
-    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "REVENUE", 1) == 3
-    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "COST", 0, "REVENUE", 1) == 1  # no return on no money
-    assert nulls("HLL.CAMPAIGN", "a", "b", "none", "COST", 1, "REVENUE", 1) == 1  # cpa
+    assert nulls("HLL.OVERLAP", 2, "none", "never") == 3 * 3
+    assert nulls("HLL.OVERLAP", 2, "none", "a") == 3  # how much of none is in a
+    assert nulls("HLL.FUNNEL", 2, "none", "a") == 2 * 3 * 3  # both steps: conversion, overall, drop_off
+    assert nulls("HLL.FUNNEL", 3, "a", "none", "b") == 2 * 3  # the third step: conversion, drop_off
+    assert nulls("HLL.RETENTION", "COHORTS", 2, "none", "a", "PERIODS", 2, "a", "none") == 2 * 3
+    assert nulls("HLL.CAMPAIGN", "none", "none", "none", "COST", 1, "REVENUE", 1) == 4 * 3  # all but roi
+    assert nulls("HLL.CAMPAIGN", "a", "b", "c") == 3 * 3  # cpc, cpa, roi
+    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "COST", 1) == 3  # roi
+    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "REVENUE", 1) == 3 * 3
+    assert nulls("HLL.CAMPAIGN", "a", "b", "c", "COST", 0, "REVENUE", 1) == 3  # no return on no money
+    assert nulls("HLL.CAMPAIGN", "a", "b", "none", "COST", 1, "REVENUE", 1) == 3  # cpa
     client("HLL.CREATE", "fine", "PRECISION", 16)
     client("HLL.CREATE", "finer", "PRECISION", 17)
     assert nulls("HLL.ACCURACY", "fine") == 0

@@ -172,19 +172,19 @@ const NOBODY: Question = Question {
 
 impl United {
     fn answer(&self, confidence: f64) -> Outcome {
-        let joint = self.sets.solve_all()?.joint;
+        let joint = self.sets.solve()?;
         let base = Question {
             none: SetMask::NONE,
             ..self.segment
         };
         // Nothing is in a set and not in it; the question without NONE still has its answer.
         let segment = if self.nobody { NOBODY } else { self.segment };
-        let found = joint.estimate(segment);
+        let share = joint.ratio(segment, base);
         let mut reply = Fields::new();
-        reply.estimate("estimate", found.value, found.interval(confidence));
+        reply.estimate("estimate", joint.estimate(segment).bounded(confidence));
         reply.field("confidence", confidence);
-        reply.field("base", joint.estimate(base).value);
-        reply.share("share", joint.ratio(segment, base));
+        reply.figure("base", joint.estimate(base).bounded(confidence));
+        reply.figure("share", share.map(|share| share.bounded(confidence)));
         Ok(reply.into())
     }
 }

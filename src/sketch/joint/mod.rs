@@ -92,7 +92,7 @@ mod profile;
 mod solve;
 mod tokens;
 
-use super::estimate::{Estimate, Method, normal_quantile};
+use super::estimate::{Bounded, Estimate, Method, normal_quantile};
 use super::precision::Precision;
 use super::register::Register;
 use super::token::Token;
@@ -226,6 +226,11 @@ impl JointEstimate {
             .fold(upper, f64::min);
         (lower, least.max(self.value))
     }
+
+    /// The estimate and its interval.
+    pub fn bounded(&self, confidence: f64) -> Bounded {
+        Bounded::new(self.value, self.interval(confidence))
+    }
 }
 
 /// A fraction: of the elements of one segment, those that are in another too.
@@ -247,6 +252,11 @@ impl Rate {
         }
         let half = normal_quantile(confidence) * self.variance.sqrt();
         ((self.value - half).max(0.0), (self.value + half).min(1.0))
+    }
+
+    /// The rate and its interval.
+    pub fn bounded(&self, confidence: f64) -> Bounded {
+        Bounded::new(self.value, self.interval(confidence))
     }
 }
 
