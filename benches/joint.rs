@@ -863,6 +863,16 @@ fn costs(options: &Options) -> ExitCode {
             });
             let expected = cost::solution(members.iter().copied());
             compare(format!("solution {shapes:?}"), expected, measured);
+            let steps: Vec<SetMask> = (0..members.len()).map(SetMask::single).collect();
+            let measured = fastest(|| {
+                let joint = solve(std::hint::black_box(&members));
+                for step in 0..members.len() {
+                    std::hint::black_box(FunnelStep::of(&joint, &steps, step, CONFIDENCE));
+                }
+            });
+            let intervals = FunnelStep::INTERVALS * members.len();
+            let expected = cost::answer(members.iter().copied(), intervals);
+            compare(format!("funnel {shapes:?}"), expected, measured);
         }
         let measured = fastest(|| Sketch::union(members.iter().copied()).is_ok());
         let expected = Sketch::union_cost(members.iter().copied());
@@ -1299,6 +1309,12 @@ fn figures(options: &Options) -> Result<ExitCode, String> {
             points += own.len();
             let mean = own.iter().map(|c| c.share).sum::<f64>() / own.len() as f64;
             let lowest = own.iter().map(|c| c.share).fold(1.0, f64::min);
+            println!(
+                "p = {p}, {question}: normal intervals would cover {:.1} ({:.1}), {:.2} as wide",
+                100.0 * own.iter().map(|c| c.normal_share).sum::<f64>() / own.len() as f64,
+                100.0 * own.iter().map(|c| c.normal_share).fold(1.0, f64::min),
+                own.len() as f64 / own.iter().map(|c| c.relative_width).sum::<f64>()
+            );
             cells += &format!(" {:.1} ({:.1}) |", 100.0 * mean, 100.0 * lowest);
             // Four standard errors: of a point, and of a mean as if its points had shared all their trials.
             let trials = trials_at(options, *p) as f64;

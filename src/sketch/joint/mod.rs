@@ -464,10 +464,17 @@ impl Joint {
             // Any estimate of a whole number may be off by a half.
             variance = variance.max(0.25);
         }
-        let within: Vec<Estimate> = (0..self.members.len())
+        let mut within: Vec<Estimate> = (0..self.members.len())
             .filter(|&s| segment.all.contains(s))
             .map(|s| self.members[s])
             .collect();
+        if let [whole] = within[..]
+            && segment == Segment::all(segment.all)
+            && whole.method != Method::Exact
+        {
+            // Two estimates of one number: the lower of their upper bounds would hold it too seldom.
+            within.clear();
+        }
         let known = within.iter().filter(|set| set.method == Method::Exact);
         JointEstimate {
             value: known
