@@ -1,7 +1,7 @@
 //! Replies of named fields.
 
 use crate::server::reply::Reply;
-use crate::sketch::joint::Rate;
+use crate::sketch::Bounded;
 use std::borrow::Cow;
 
 /// A reply of named fields, in the making.
@@ -16,24 +16,30 @@ impl Fields {
         self.0.push((name.into(), value.into()));
     }
 
-    /// An estimate and its interval: the estimate under its name, then `lower` and `upper`.
-    pub fn estimate(&mut self, name: &'static str, value: f64, interval: (f64, f64)) {
+    /// The figure that a reply is about: under its name, then its interval as `lower` and `upper`.
+    pub fn estimate(&mut self, name: &'static str, figure: Bounded) {
+        self.field(name, figure.value);
+        self.field("lower", figure.lower);
+        self.field("upper", figure.upper);
+    }
+
+    /// Any other figure: under its name, then its interval as `<name>_lower` and `<name>_upper`; nulls where there
+    /// is none.
+    pub fn figure(&mut self, name: &'static str, figure: impl Into<Option<Bounded>>) {
+        let figure = figure.into();
+        let parts = [
+            figure.map(|figure| figure.value),
+            figure.map(|figure| figure.lower),
+            figure.map(|figure| figure.upper),
+        ];
+        self.figure_of_parts(name, parts);
+    }
+
+    /// The same of a figure and bounds that may be missing each by itself.
+    pub fn figure_of_parts(&mut self, name: &'static str, [value, lower, upper]: [Option<f64>; 3]) {
         self.field(name, value);
-        self.field("lower", interval.0);
-        self.field("upper", interval.1);
-    }
-
-    /// A rate without its interval; null where it is of nothing.
-    pub fn share(&mut self, name: &'static str, rate: Option<Rate>) {
-        self.field(name, rate.map(|rate| rate.value));
-    }
-
-    /// A rate and its interval; nulls where the rate is of nothing.
-    pub fn rate(&mut self, names: [&'static str; 3], rate: Option<Rate>, confidence: f64) {
-        let interval = rate.as_ref().map(|rate| rate.interval(confidence));
-        self.share(names[0], rate);
-        self.field(names[1], interval.map(|interval| interval.0));
-        self.field(names[2], interval.map(|interval| interval.1));
+        self.field(format!("{name}_lower"), lower);
+        self.field(format!("{name}_upper"), upper);
     }
 }
 

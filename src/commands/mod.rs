@@ -7,6 +7,7 @@
 pub mod cube;
 mod errors;
 mod fields;
+mod figures;
 pub mod rebuild;
 pub mod replay;
 pub mod sketch;

@@ -57,6 +57,38 @@ impl Method {
     }
 }
 
+/// A figure and the bounds of its interval at some confidence: `lower` ≤ `value` ≤ `upper`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounded {
+    /// The figure.
+    pub value: f64,
+    /// The lower end of its interval.
+    pub lower: f64,
+    /// The upper end.
+    pub upper: f64,
+}
+
+impl Bounded {
+    /// A figure and its interval, lower end first.
+    pub fn new(value: f64, (lower, upper): (f64, f64)) -> Bounded {
+        Bounded {
+            value,
+            lower,
+            upper,
+        }
+    }
+
+    /// A figure that is not in doubt.
+    pub fn known(value: f64) -> Bounded {
+        Bounded::new(value, (value, value))
+    }
+
+    /// Of a fraction, what it lacks of 1.
+    pub fn complement(self) -> Bounded {
+        Bounded::new(1.0 - self.value, (1.0 - self.upper, 1.0 - self.lower))
+    }
+}
+
 /// A number of distinct elements, with its variance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -98,6 +130,11 @@ impl Estimate {
             Method::Exact | Method::Tokens => (bounds.0.round(), bounds.1.round()),
             Method::Hip | Method::Ml => bounds,
         }
+    }
+
+    /// The estimate and its interval.
+    pub fn bounded(&self, confidence: f64) -> Bounded {
+        Bounded::new(self.value, self.interval(confidence))
     }
 
     /// One standard deviation as a fraction of the estimate; 0 for the empty sketch.

@@ -43,6 +43,7 @@
 #![deny(unsafe_code)]
 
 mod allocation;
+pub mod analytics;
 mod bits;
 pub mod dense;
 pub mod estimate;
@@ -58,7 +59,7 @@ mod union_cost;
 
 pub use allocation::Relocate;
 pub use dense::{Dense, InvalidRegisters};
-pub use estimate::{Estimate, Method};
+pub use estimate::{Bounded, Estimate, Method};
 pub use hash::HashFamily;
 pub use precision::Precision;
 pub use token::{Token, TokenSet};

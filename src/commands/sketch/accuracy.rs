@@ -50,7 +50,7 @@ impl Command for Accuracy {
         };
         reply.field("encoding", encoding);
         reply.field("estimator", estimate.method.name());
-        reply.estimate("estimate", estimate.value, estimate.interval(confidence));
+        reply.estimate("estimate", estimate.bounded(confidence));
         reply.field("confidence", confidence);
         reply.field("standard_error", estimate.relative_error());
         let bytes = key.string_bytes().unwrap_or(sketch.memory_bytes());

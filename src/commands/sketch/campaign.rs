@@ -9,13 +9,14 @@
 use super::sets::Sets;
 use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
+use crate::commands::figures;
 use crate::server::answers::OneStep;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::error::CommandError;
 use crate::server::reply::Outcome;
 use crate::server::syntax::{Key, KeyUsage, Number, Optional};
+use crate::sketch::analytics::{Campaign as Figures, Money};
 use crate::syntax;
 
 syntax! {
@@ -50,49 +51,22 @@ impl Command for Campaign {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let Arguments {
-            cost,
-            revenue,
-            confidence,
-            ..
-        } = arguments;
+        let confidence = arguments.confidence;
+        let money = Money {
+            cost: arguments.cost,
+            revenue: arguments.revenue,
+        };
         let names = [
             arguments.impressions,
             arguments.clicks,
             arguments.conversions,
         ];
         let sets = Sets::of_keys(ctx, names)?;
-        let (expected, bytes) = (sets.expected_of_pairs(2), sets.bytes());
+        let (expected, bytes) = (sets.expected_of_pairs(Figures::PAIRS, 1), sets.bytes());
         let work = move || {
-            let uniques = [0, 1, 2].map(|set| sets.alone(set).value);
-            let [_, clicks, conversions] = uniques;
-            let rate = |part: usize, of: usize| {
-                let solution = sets.solve(&[of, part])?;
-                let (of, part) = (solution.place(0), solution.place(1));
-                Ok::<_, CommandError>(solution.joint.containment(of, part))
-            };
-            let per = |divisor: f64| cost.filter(|_| divisor > 0.0).map(|cost| cost / divisor);
-            let roi = match (cost, revenue) {
-                (Some(cost), Some(revenue)) if cost > 0.0 => Some((revenue - cost) / cost),
-                _ => None,
-            }
-            .filter(|roi| roi.is_finite());
+            let sketches = [0, 1, 2].map(|operand| sets.sketch(operand));
             let mut reply = Fields::new();
-            let counts = ["unique_impressions", "unique_clicks", "unique_conversions"];
-            for (name, count) in counts.into_iter().zip(uniques) {
-                reply.field(name, count);
-            }
-            let names = ["ctr", "ctr_lower", "ctr_upper"];
-            reply.rate(names, rate(1, 0)?, confidence);
-            let names = [
-                "conversion_rate",
-                "conversion_rate_lower",
-                "conversion_rate_upper",
-            ];
-            reply.rate(names, rate(2, 1)?, confidence);
-            reply.field("cpc", per(clicks));
-            reply.field("cpa", per(conversions));
-            reply.field("roi", roi);
+            figures::campaign(&mut reply, &Figures::of(sketches, money, confidence)?);
             Ok(reply.into())
         };
         ctx.answer(expected, bytes, OneStep::new(work))

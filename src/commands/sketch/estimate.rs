@@ -39,7 +39,7 @@ impl Command for Estimate {
         let confidence = arguments.confidence;
         union::answer(ctx, arguments.names, move |count| {
             let mut reply = Fields::new();
-            reply.estimate("estimate", count.value, count.interval(confidence));
+            reply.estimate("estimate", count.bounded(confidence));
             reply.field("confidence", confidence);
             reply.field("relative_error", count.relative_error());
             reply.field("method", count.method.name());

@@ -7,13 +7,15 @@ use super::sets::{Sets, labels};
 use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
+use crate::commands::figures;
 use crate::server::answers::Steps;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, NumberedKeys};
-use crate::sketch::joint::{MAX_SETS, Segment};
+use crate::sketch::analytics::FunnelStep;
+use crate::sketch::joint::{MAX_SETS, SetMask};
 use crate::syntax;
 
 syntax! {
@@ -45,29 +47,21 @@ impl Command for Funnel {
         between("steps of a funnel", steps.len(), 2..=MAX_SETS)?;
         let sets = Sets::of_keys(ctx, steps.iter())?;
         let labels = labels(steps, 1)?;
-        let (expected, bytes, number) = (sets.expected(), sets.bytes(), labels.len());
+        let (number, bytes) = (labels.len(), sets.bytes());
+        let expected = sets.expected(FunnelStep::INTERVALS * number);
+        let steps: Vec<SetMask> = (0..number).map(SetMask::single).collect();
         let mut solved = None;
         // A step of the work is a step of the funnel, since intervals take their time; the first one has the
         // solution to make.
         let row = move |step: usize| {
-            let solution = match &mut solved {
-                Some(solution) => solution,
-                unsolved => unsolved.insert(sets.solve_all()?),
+            let joint = match &mut solved {
+                Some(joint) => joint,
+                unsolved => unsolved.insert(sets.solve()?),
             };
-            let joint = &solution.joint;
-            let reached = |step: usize| Segment::all(solution.sets(0..=step));
-            let users = joint.estimate(reached(step));
-            let conversion = joint.ratio(reached(step), reached(step.saturating_sub(1)));
-            // Of the same solution, so that no step has more users than it has elements.
-            let uniques = joint.estimate(Segment::all(solution.sets([step])));
+            let figures = FunnelStep::of(joint, &steps, step, confidence);
             let mut reply = Fields::new();
             reply.field("step", labels[step].clone());
-            reply.field("uniques", uniques.value);
-            reply.estimate("users", users.value, users.interval(confidence));
-            let names = ["conversion", "conversion_lower", "conversion_upper"];
-            reply.rate(names, conversion.clone(), confidence);
-            reply.share("overall", joint.ratio(reached(step), reached(0)));
-            reply.field("drop_off", conversion.map(|rate| 1.0 - rate.value));
+            figures::funnel_step(&mut reply, &figures);
             Ok(reply.into())
         };
         let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));

@@ -10,7 +10,7 @@ use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::reply::Outcome;
 use crate::server::syntax::{KeyUsage, NumberedKeys};
-use crate::sketch::joint::{MAX_SETS, Segment};
+use crate::sketch::joint::{MAX_SETS, Segment, SetMask};
 use crate::syntax;
 
 syntax! {
@@ -22,6 +22,9 @@ syntax! {
         confidence: f64 = CONFIDENCE;
     }
 }
+
+/// Of what is common, the union and the Jaccard similarity.
+const INTERVALS: usize = 3;
 
 /// See the head of this file.
 pub struct Intersect;
@@ -41,18 +44,16 @@ impl Command for Intersect {
         let Arguments { names, confidence } = arguments;
         between("keys of an intersection", names.len(), 1..=MAX_SETS)?;
         let sets = Sets::of_keys(ctx, names.iter())?;
-        let (expected, bytes) = (sets.expected(), sets.bytes());
+        let (expected, bytes) = (sets.expected(INTERVALS), sets.bytes());
         let work = move || {
-            let solution = sets.solve_all()?;
-            let all = solution.sets(0..sets.len());
-            let common = solution.joint.intersection(all);
-            let jaccard = solution.joint.ratio(Segment::all(all), Segment::any(all));
+            let joint = sets.solve()?;
+            let all = SetMask::first(joint.members().len());
+            let jaccard = joint.ratio(Segment::all(all), Segment::any(all));
             let mut reply = Fields::new();
-            reply.estimate("estimate", common.value, common.interval(confidence));
+            reply.estimate("estimate", joint.intersection(all).bounded(confidence));
             reply.field("confidence", confidence);
-            reply.field("union", solution.joint.union(all).value);
-            let names = ["jaccard", "jaccard_lower", "jaccard_upper"];
-            reply.rate(names, jaccard, confidence);
+            reply.figure("union", joint.union(all).bounded(confidence));
+            reply.figure("jaccard", jaccard.map(|rate| rate.bounded(confidence)));
             Ok(reply.into())
         };
         ctx.answer(expected, bytes, OneStep::new(work))

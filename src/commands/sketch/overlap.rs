@@ -10,6 +10,7 @@ use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, NumberedKeys};
+use crate::sketch::analytics::Overlap as Pair;
 use crate::syntax;
 
 syntax! {
@@ -50,21 +51,20 @@ impl Command for Overlap {
             .collect();
         let (number, expected, bytes) = (
             pairs.len(),
-            sets.expected_of_pairs(pairs.len()),
+            sets.expected_of_pairs(pairs.len(), Pair::INTERVALS),
             sets.bytes(),
         );
         let row = move |pair: usize| {
             let (first, second) = pairs[pair];
-            let solution = sets.solve(&[first, second])?;
-            let (a, b) = (solution.place(0), solution.place(1));
-            let common = solution.joint.intersection(solution.sets([0, 1]));
+            let overlap = Pair::of(sets.sketch(first), sets.sketch(second), confidence)?;
+            let [first_in_second, second_in_first] = overlap.containments;
             let mut reply = Fields::new();
             reply.field("first", labels[first].clone());
             reply.field("second", labels[second].clone());
-            reply.estimate("estimate", common.value, common.interval(confidence));
-            reply.share("jaccard", solution.joint.jaccard(a, b));
-            reply.share("first_in_second", solution.joint.containment(a, b));
-            reply.share("second_in_first", solution.joint.containment(b, a));
+            reply.estimate("estimate", overlap.common);
+            reply.figure("jaccard", overlap.jaccard);
+            reply.figure("first_in_second", first_in_second);
+            reply.figure("second_in_first", second_in_first);
             Ok(reply.into())
         };
         let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));

@@ -5,12 +5,15 @@ use super::sets::{Sets, labels};
 use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
+use crate::commands::figures;
 use crate::server::answers::Steps;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, NumberedKeys, Optional, Required};
+use crate::sketch::Bounded;
+use crate::sketch::analytics::Retained;
 use crate::syntax;
 
 syntax! {
@@ -58,29 +61,27 @@ impl Command for Retention {
         let (rows, columns) = (labels(cohorts, 1)?, labels(periods, cohorts.len())?);
         let (first_period, width) = (rows.len(), columns.len());
         let cells = rows.len() * width;
-        let (expected, bytes) = (sets.expected_of_pairs(cells), sets.bytes());
+        let (expected, bytes) = (
+            sets.expected_of_pairs(cells, Retained::INTERVALS),
+            sets.bytes(),
+        );
         let cell = move |number: usize| {
             let (cohort, period) = (number / width, number % width);
-            let size = (period == 0).then(|| sets.alone(cohort).value);
-            let solution = sets.solve(&[cohort, first_period + period])?;
-            let users = solution.joint.intersection(solution.sets([0, 1]));
-            let rate = solution
-                .joint
-                .containment(solution.place(0), solution.place(1));
+            let size = (period == 0).then(|| sets.sketch(cohort).estimate().bounded(confidence));
+            let (cohort, found) = (sets.sketch(cohort), sets.sketch(first_period + period));
             let mut reply = Fields::new();
             reply.field("period", columns[period].clone());
-            reply.estimate("users", users.value, users.interval(confidence));
-            reply.share("rate", rate);
+            figures::retained(&mut reply, &Retained::of(cohort, found, confidence)?);
             Ok((size, Reply::from(reply)))
         };
-        let table = move |cells: Vec<(Option<f64>, Reply)>| {
+        let table = move |cells: Vec<(Option<Bounded>, Reply)>| {
             let mut cells = cells.into_iter();
             let row = |label: &Vec<u8>| {
                 let cells = cells.by_ref().take(width);
-                let (sizes, periods): (Vec<Option<f64>>, Vec<Reply>) = cells.unzip();
+                let (sizes, periods): (Vec<Option<Bounded>>, Vec<Reply>) = cells.unzip();
                 let mut reply = Fields::new();
                 reply.field("cohort", label.clone());
-                reply.field("size", sizes.first().copied().flatten());
+                reply.figure("size", sizes.first().copied().flatten());
                 reply.field("periods", Reply::Array(periods));
                 Reply::from(reply)
             };

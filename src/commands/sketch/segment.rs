@@ -39,6 +39,9 @@ const KEYS: NumberedKeys = NumberedKeys {
     usage: KeyUsage::Read,
 };
 
+/// Of the segment, its base and its share of that.
+const INTERVALS: usize = 3;
+
 /// See the head of this file.
 pub struct Segment;
 
@@ -81,7 +84,7 @@ impl Command for Segment {
         // How long the solution takes is known once the unions are there.
         if is_short(expected) {
             let united = lists.unite()?;
-            let expected = united.sets.expected();
+            let expected = united.sets.expected(INTERVALS);
             return ctx.answer(
                 expected,
                 bytes,
@@ -172,19 +175,19 @@ const NOBODY: Question = Question {
 
 impl United {
     fn answer(&self, confidence: f64) -> Outcome {
-        let joint = self.sets.solve_all()?.joint;
+        let joint = self.sets.solve()?;
         let base = Question {
             none: SetMask::NONE,
             ..self.segment
         };
         // Nothing is in a set and not in it; the question without NONE still has its answer.
         let segment = if self.nobody { NOBODY } else { self.segment };
-        let found = joint.estimate(segment);
+        let share = joint.ratio(segment, base);
         let mut reply = Fields::new();
-        reply.estimate("estimate", found.value, found.interval(confidence));
+        reply.estimate("estimate", joint.estimate(segment).bounded(confidence));
         reply.field("confidence", confidence);
-        reply.field("base", joint.estimate(base).value);
-        reply.share("share", joint.ratio(segment, base));
+        reply.figure("base", joint.estimate(base).bounded(confidence));
+        reply.figure("share", share.map(|share| share.bounded(confidence)));
         Ok(reply.into())
     }
 }

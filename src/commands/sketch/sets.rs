@@ -1,11 +1,11 @@
-//! What the commands on several sets have in common: their operands, and one solution for some of them
-//! at a time.
+//! What the commands on several sets have in common: their operands, and one solution for all of
+//! them.
 
 use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
-use crate::sketch::joint::{Joint, SetMask, cost};
-use crate::sketch::{Estimate, Precision, Sketch};
+use crate::sketch::joint::{Joint, cost};
+use crate::sketch::{Precision, Sketch};
 use crate::types::settings;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,25 +17,6 @@ pub struct Sets {
     distinct: Vec<Sketch>,
     /// For each operand, which of the distinct ones it is.
     places: Vec<usize>,
-}
-
-/// The joint solution of some operands of a [`Sets`].
-pub struct Solution {
-    /// The solution itself.
-    pub joint: Joint,
-    places: Vec<usize>,
-}
-
-impl Solution {
-    /// These of the solution's operands, by their order in [`Sets::solve`].
-    pub fn sets(&self, operands: impl IntoIterator<Item = usize>) -> SetMask {
-        operands.into_iter().map(|i| self.places[i]).collect()
-    }
-
-    /// The set at an operand's place.
-    pub fn place(&self, operand: usize) -> usize {
-        self.places[operand]
-    }
 }
 
 /// The distinct ones among some names, and for each name which of these it is.
@@ -92,14 +73,9 @@ impl Sets {
         }
     }
 
-    /// The count of one operand by itself.
-    pub fn alone(&self, operand: usize) -> Estimate {
-        self.distinct[self.places[operand]].estimate()
-    }
-
-    /// How many operands there are.
-    pub fn len(&self) -> usize {
-        self.places.len()
+    /// One operand.
+    pub fn sketch(&self, operand: usize) -> &Sketch {
+        &self.distinct[self.places[operand]]
     }
 
     /// Bytes that the copies take.
@@ -107,39 +83,21 @@ impl Sets {
         self.distinct.iter().map(Sketch::clone_bytes).sum()
     }
 
-    /// The joint solution of these operands, at most [`crate::sketch::joint::MAX_SETS`].
-    pub fn solve(&self, operands: &[usize]) -> Result<Solution, CommandError> {
-        let mut distinct: Vec<usize> = Vec::new();
-        let mut places = Vec::new();
-        for &operand in operands {
-            let wanted = self.places[operand];
-            let place = distinct.iter().position(|&d| d == wanted);
-            places.push(place.unwrap_or(distinct.len()));
-            if place.is_none() {
-                distinct.push(wanted);
-            }
-        }
-        let sketches: Vec<&Sketch> = distinct.iter().map(|&d| &self.distinct[d]).collect();
-        Ok(Solution {
-            joint: Joint::solve(&sketches)?,
-            places,
-        })
+    /// The joint solution of all operands, in their order; at most [`crate::sketch::joint::MAX_SETS`].
+    pub fn solve(&self) -> Result<Joint, CommandError> {
+        let sketches = self.places.iter().map(|&place| &self.distinct[place]);
+        Ok(Joint::solve(&Vec::from_iter(sketches))?)
     }
 
-    /// The joint solution of all operands.
-    pub fn solve_all(&self) -> Result<Solution, CommandError> {
-        self.solve(&Vec::from_iter(0..self.len()))
+    /// About how long the joint solution of all of them takes, with so many intervals.
+    pub fn expected(&self, intervals: usize) -> Duration {
+        cost::answer(&self.distinct, intervals)
     }
 
-    /// About how long the joint solution of all of them takes.
-    pub fn expected(&self) -> Duration {
-        cost::solution(&self.distinct)
-    }
-
-    /// About how long so many solutions of two of them take, each a row of a reply.
-    pub fn expected_of_pairs(&self, pairs: usize) -> Duration {
+    /// About how long so many solutions of two of them take, each a row of a reply with so many intervals.
+    pub fn expected_of_pairs(&self, pairs: usize, intervals: usize) -> Duration {
         let pairs = u32::try_from(pairs).unwrap_or(u32::MAX);
-        let pair = cost::costliest(&self.distinct, 2) + PRINTED;
+        let pair = cost::costliest(&self.distinct, 2, intervals) + PRINTED;
         pair.saturating_mul(pairs)
     }
 }
