@@ -60,6 +60,17 @@ enum Way {
     Rows,
 }
 
+fn order(name: &str) -> Result<Order, String> {
+    match name {
+        "time" => Ok(Order::Time),
+        "backfill" => Ok(Order::Backfill),
+        "silence" => Ok(Order::Silence),
+        _ => Err(format!(
+            "no order {name}, there are time, backfill and silence"
+        )),
+    }
+}
+
 struct Options {
     way: Way,
     port: Option<u16>,
@@ -113,7 +124,7 @@ fn options() -> Result<Options, String> {
             "--events" => options.plan.events = number(text()?)?,
             "--first" => options.first = number(text()?)?,
             "--last" => options.last = number(text()?)?,
-            "--order" => options.plan.order = Order::named(&text()?)?,
+            "--order" => options.plan.order = order(&text()?)?,
             "--pages" => options.plan.pages = true,
             "--steps" => options.plan.steps = true,
             "--seed" => options.plan.seed = number(text()?)?,

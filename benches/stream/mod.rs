@@ -49,20 +49,6 @@ pub enum Order {
     Silence,
 }
 
-impl Order {
-    /// By its name on the command line.
-    pub fn named(name: &str) -> Result<Order, String> {
-        match name {
-            "time" => Ok(Order::Time),
-            "backfill" => Ok(Order::Backfill),
-            "silence" => Ok(Order::Silence),
-            _ => Err(format!(
-                "no order {name}, there are time, backfill and silence"
-            )),
-        }
-    }
-}
-
 /// Which events.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {

@@ -4,7 +4,7 @@
 
 No answer is to hold the server longer than 5 ms. A client on a connection of its own sends PING after PING while another one asks
 the same question again and again; told are the longest PING, and the longest time that the command itself took in the server, by
-the server's own measure. A PING may also wait for the machine's other work: the lines in which nothing is asked, without and with
+the server's own measure; of answers that other threads make, that measure includes their work, and is not told. A PING may also wait for the machine's other work: the lines in which nothing is asked, without and with
 events coming in, tell how much that is. Commands that the module does not have are left out, and named.
 """
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import redis
 
-from .stream import CARDINALITIES, Plan, counted, create, feed, newest, prepare, start, statistics_of, told
+from .stream import CARDINALITIES, Plan, counted, create, feed, known_commands, long_answers, newest, prepare, start, statistics_of, told
 from .waits import watched
 
 RATE = 50_000
@@ -99,13 +99,16 @@ class Watched:
         self.pings: list[float] = []
         self.answers: list[float] = []
         self.inside = 0.0
+        self.elsewhere = False
         self.error = ""
 
     def __str__(self) -> str:
         if self.error:
             return f" {self.error} | | | |"
-        figures = (statistics.median(self.pings), max(self.pings), self.inside, statistics.median(self.answers))
-        return "".join(f" {figure * 1e3:,.2f} |" for figure in figures)
+        figures = [f"{figure * 1e3:,.2f}" for figure in (statistics.median(self.pings), max(self.pings), self.inside, statistics.median(self.answers))]
+        if self.elsewhere:
+            figures[2] = "(background)"
+        return "".join(f" {figure} |" for figure in figures)
 
 
 def ask(port: int, client: redis.Redis, question: str, rounds: int) -> Watched:
@@ -113,6 +116,7 @@ def ask(port: int, client: redis.Redis, question: str, rounds: int) -> Watched:
     for _ in range(rounds):
         words = words_of(question, newest(client))
         client.config_resetstat()
+        before = long_answers(client)
         try:
             worst, answers = watched(port, lambda words=words: client.execute_command(*words), SECONDS)
         except redis.ResponseError as error:
@@ -120,6 +124,7 @@ def ask(port: int, client: redis.Redis, question: str, rounds: int) -> Watched:
             return line
         line.pings.append(worst)
         line.answers += answers
+        line.elsewhere |= long_answers(client) > before
         if words[0] != "PING":
             line.inside = max(line.inside, statistics_of(client, str(words[0]).lower())["p100"] / 1e6)
     return line
@@ -131,7 +136,7 @@ def measure(name: str, plan: Plan, rounds: int) -> str:
     columns: list[dict[str, Watched]] = [{}, {}]
     missing = []
     with start(name) as server, server.client() as client:
-        known = {"ping", *(name.decode().lower() for name in client.execute_command("COMMAND", "LIST", "FILTERBY", "PATTERN", "hll.*"))}
+        known = known_commands(client) | {"ping"}
         prepare(client)
         create(client, plan)
         feed(server.port, plan, "madd")

@@ -24,7 +24,7 @@ import redis
 from local_server import ServerError
 
 from . import cube_waits
-from .stream import KEY, Plan, counted, create, described, feed, newest, prepare, saved_bytes, settled, start, statistics_of, told
+from .stream import KEY, Plan, counted, create, described, feed, long_answers, newest, prepare, saved_bytes, settled, start, statistics_of, told
 from .wire import WireError
 
 SERVERS = ("redis-7.0", "redis-8.2", "valkey-9.1")
@@ -72,14 +72,14 @@ def answer_times(client: redis.Redis, pages: bool) -> Iterator[tuple[str, Told]]
         if pages or " page " not in question:
             words = question.format(at=at).split()
             client.config_resetstat()
-            before = client.info("everything")["hll_long_answers_done"]
+            before = long_answers(client)
             seconds: list[float] = []
             while len(seconds) < ASKED and sum(seconds) < ASKED_SECONDS:
                 begin = time.perf_counter()
                 client.execute_command(*words)
                 seconds.append(time.perf_counter() - begin)
             stats = statistics_of(client, words[0].lower())
-            if client.info("everything")["hll_long_answers_done"] - before > len(seconds) / 2:
+            if long_answers(client) - before > len(seconds) / 2:
                 yield title, Told(statistics.median(seconds) * 1e6, True)
             else:
                 yield title, Told(stats["usec"] / stats["calls"], False)

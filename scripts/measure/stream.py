@@ -131,6 +131,16 @@ def counted(client: redis.Redis) -> int:
     return int(client.execute_command("HLL.CUBE.COUNT", KEY)[b"events"])
 
 
+def known_commands(client: redis.Redis) -> set[str]:
+    """Those that the module has, in lower case."""
+    return {name.decode().lower() for name in client.command_list(pattern="hll.*")}
+
+
+def long_answers(client: redis.Redis) -> int:
+    """How many answers other threads have made so far."""
+    return int(client.info("everything")["hll_long_answers_done"])
+
+
 def statistics_of(client: redis.Redis, *names: str) -> dict[str, float]:
     """Calls and microseconds of these commands since the statistics were reset, and the percentiles of the last of them."""
     stats = {name.lower().removeprefix("cmdstat_"): value for name, value in client.info("commandstats").items()}
