@@ -78,13 +78,18 @@ def words_of(question: str, at: int) -> list[object]:
 
 
 @contextmanager
-def coming_in(port: int, plan: Plan) -> Iterator[None]:
-    """Meanwhile further events are sent, so many a second."""
+def coming_in(port: int, client: redis.Redis, plan: Plan) -> Iterator[float]:
+    """Meanwhile further events are sent, so many a second, or as many as the machine bears: how many that was at first."""
     line = plan.program("add", "--port", port, "--first", plan.events, "--last", plan.events + 10**12, "--rate", RATE)
     sending = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        time.sleep(2)
-        yield
+        # The program makes those events first that are there already.
+        before = counted(client)
+        while counted(client) == before and sending.poll() is None:
+            time.sleep(0.01)
+        before, begin = counted(client), time.perf_counter()
+        time.sleep(3)
+        yield (counted(client) - before) / (time.perf_counter() - begin)
         if sending.poll() is not None:
             raise RuntimeError("the program that sends events has ended before its time")
     finally:
@@ -141,9 +146,7 @@ def measure(name: str, plan: Plan, rounds: int) -> str:
         create(client, plan)
         feed(server.port, plan, "madd")
 
-        def all_of(column: dict[str, Watched], beside: str) -> float:
-            """Asks everything; how many events a second came in meanwhile."""
-            begin, before = time.perf_counter(), counted(client)
+        def all_of(column: dict[str, Watched], beside: str) -> None:
             for title, question in QUESTIONS:
                 command = question.split()[0]
                 if command.lower() not in known:
@@ -151,11 +154,10 @@ def measure(name: str, plan: Plan, rounds: int) -> str:
                 else:
                     column[title] = ask(server.port, client, question, rounds)
                     told(f"{name}, {title}{beside}: {str(column[title]).strip(' |')}")
-            return (counted(client) - before) / (time.perf_counter() - begin)
 
         all_of(columns[0], "")
-        with coming_in(server.port, plan):
-            rate = all_of(columns[1], f", {RATE:,} events a second")
+        with coming_in(server.port, client, plan) as rate:
+            all_of(columns[1], f", {rate:,.0f} events a second")
     head = " longest PING, median of the rounds | largest | longest in the server | answer |"
     lines = [f"{name}, a cube of {plan.events:,} events with pages, ms: alone, and while {rate:,.0f} events a second come in", "",
              f"| question |{head * 2}", "|---|" + "--:|" * 8]

@@ -282,7 +282,7 @@ def main() -> int:
     try:
         for name in options.servers:
             measure(name, options)
-    except (ServerError, WireError, redis.RedisError) as error:
+    except (ServerError, WireError, redis.RedisError, RuntimeError) as error:
         print(f"\nERROR: {error}", file=sys.stderr)
         return 1
     return 0
