@@ -6,8 +6,7 @@ The same events go into a DuckDB file, into a ClickHouse table (chdb: its engine
 and into a cube. The two engines are installed into target/venv if they are not there (scripts/requirements-others.txt); one that
 cannot be is left out, which is said loudly. Each question is put over the same stretch of time, whose borders are those of the
 cube's slices, at least three times, and the best time counts: of DuckDB and ClickHouse without any connection between, of the
-server as a Python client sees it, and of the cube also in the server. Each engine runs in a process of its own, whose largest
-size is told.
+server as a Python client sees it. Each engine runs in a process of its own, whose largest size is told.
 """
 
 import argparse
@@ -27,7 +26,7 @@ import redis
 from local_server import ServerError
 
 from .context import ROOT
-from .stream import HOUR, KEY, PAGES, START, STEPS, Plan, create, feed, known_commands, newest, prepare, saved_bytes, settled, start, statistics_of, told
+from .stream import HOUR, KEY, PAGES, START, STEPS, Plan, create, feed, known_commands, newest, prepare, saved_bytes, settled, start, told
 from .wire import Connection, WireError, command, exchange, pieces
 
 REQUIREMENTS = ROOT / "scripts" / "requirements-others.txt"
@@ -215,9 +214,9 @@ def installed(module: str, package: str) -> bool:
 
 
 def cube_way(name: str, plan: Plan) -> tuple[dict[str, Measured], Borders]:
-    """A cube, as the client sees it and in the server; and the borders of the ranges."""
+    """A cube, and the borders of the ranges."""
     told(f"{name}: a cube")
-    seen, inside = Measured({}, {}, {}), Measured({}, {}, {})
+    measured = Measured({}, {}, {})
     borders: Borders = {}
     with start(name) as server, server.client() as client:
         empty = prepare(client)
@@ -232,20 +231,17 @@ def cube_way(name: str, plan: Plan) -> tuple[dict[str, Measured], Borders]:
             if words[0].lower() not in known:
                 told(f"this module has no {words[0]}: '{title}' is left out of the cube's column")
                 continue
-            client.config_resetstat()
-            seen.seconds[title], answer = best(lambda words=words: client.execute_command(*words))
-            stats = statistics_of(client, words[0].lower())
-            inside.seconds[title] = stats["usec"] / stats["calls"] / 1e6
+            measured.seconds[title], answer = best(lambda words=words: client.execute_command(*words))
             if title in UNIQUES:
-                seen.uniques[title] = answer[b"unique"]
-        inside.figures["memory, MB"] = (settled(client) - empty) / 1e6
-        inside.figures["on disk, MB"] = saved_bytes(client) / 1e6
-        inside.figures["events a second, one by one"] = fed.events / fed.seconds
+                measured.uniques[title] = answer[b"unique"]
+        measured.figures["memory, MB"] = (settled(client) - empty) / 1e6
+        measured.figures["on disk, MB"] = saved_bytes(client) / 1e6
+        measured.figures["events a second, one by one"] = fed.events / fed.seconds
         client.delete(KEY)
         create(client, plan)
         fed = feed(server.port, plan, "madd")
-        inside.figures["events a second, in bulk"] = fed.events / fed.seconds
-    return {"a cube, as a client sees it": seen, "in the server": inside}, borders
+        measured.figures["events a second, in bulk"] = fed.events / fed.seconds
+    return {"a cube": measured}, borders
 
 
 def hand_way(name: str, plan: Plan, borders: Borders) -> dict[str, Measured]:
