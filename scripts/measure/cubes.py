@@ -98,7 +98,7 @@ def write_times(client: redis.Redis, way: str, events: int, seconds: float, star
 
 
 def forget_hours(client: redis.Redis, last_hour: int) -> None:
-    """Deletes keys of hours that a cube with these tiers does not keep either."""
+    """Deletes keys of hours that a cube with these tiers does not keep either, and leaves no half-empty table of keys behind."""
     script = client.register_script("""
         local found = redis.call('SCAN', ARGV[1], 'MATCH', 'shop:1h:*', 'COUNT', 5000)
         for _, key in ipairs(found[2]) do
@@ -108,6 +108,7 @@ def forget_hours(client: redis.Redis, last_hour: int) -> None:
     cursor = b"0"
     while (cursor := script(args=[cursor, last_hour - 48])) != b"0":
         pass
+    client.execute_command("DEBUG", "RELOAD")
 
 
 def in_order(name: str, plan: Plan, way: str) -> tuple[Figures, dict[str, Told]]:

@@ -78,7 +78,9 @@ def start(name: str) -> Server:
         if not path.exists():
             raise ServerError(f"there is no {path.relative_to(ROOT)}; scripts/servers and scripts/build make them")
     return Server(str(binary), ROOT / "redis.conf", MODULE, options={
-        "slowlog-log-slower-than": "1000", "slowlog-max-len": "1000000", "latency-tracking": "yes"})
+        "slowlog-log-slower-than": "1000", "slowlog-max-len": "1000000", "latency-tracking": "yes",
+        # For DEBUG RELOAD.
+        "enable-debug-command": "local"})
 
 
 def prepare(client: redis.Redis) -> int:
