@@ -1,6 +1,6 @@
 //! The intervals that a cube answers with hold the truth as often as they say, and its errors are those of its precision.
 //!
-//! 200 worlds for each question, each with users of its own; benches/cubes.rs does more of them, at higher precisions.
+//! 200 worlds for each question, each with users of its own; benches/cube_intervals.rs does more of them, at higher precisions.
 //! If an interval held the truth in exactly 95 of 100 worlds, fewer than 175 of 200 would do in one run of 100,000, and
 //! all 200 in one of 28,000. The error is that of its precision to ±5 % (a standard deviation): beyond its bound by 30 %
 //! in one run of 10^8. With eight covers and four errors, a run in 3,000 fails by chance.

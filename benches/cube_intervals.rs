@@ -1,6 +1,6 @@
 //! How far a cube's answers lie from the truth, and how often its intervals hold it.
 //!
-//! `cargo bench -p benches --bench cubes -- [--trials N] [--seed S] [--quick]`
+//! `cargo bench -p benches --bench cube_intervals -- [--trials N] [--seed S] [--quick]`
 //!
 //! A trial is a cube with users of its own (`truth/mod.rs`), asked about them. Each figure stands beside the bound it is held
 //! to: an error that of its precision, 4.5 % more than theory gives; `new` 2.5 %; a cover 92 to 98 %. It misses if it is
@@ -110,7 +110,7 @@ impl Table {
     }
 }
 
-const BEGIN: &str = "<!-- cubes: begin; written by benches/cubes.rs -->\n";
+const BEGIN: &str = "<!-- cubes: begin; written by benches/cube_intervals.rs -->\n";
 const END: &str = "<!-- cubes: end -->\n";
 
 fn main() -> ExitCode {
