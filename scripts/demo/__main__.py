@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .events import DEVICES, EVENTS_PER_VISITOR, STEPS, synthetic_week
+from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream
 from .readers import MOST_VALUES, OTHER, Columns, InputError, Source, Tally, is_pipe
 
 if TYPE_CHECKING:
@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SYNTHETIC_VALUES, FILE_VALUES = 64, 10_000  # that the cube keeps apart: of few values the counts are more precise
+MOST_AHEAD = 365 * 86_400_000  # milliseconds, a little more than readers let through
+
 
 def arguments(line: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/run", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-        description="Builds redis-hll, starts a server with it, loads events, and shows what the sketches say beside "
-                    "what is true.\nWithout a file the events are synthetic: a week of a shop that does not exist.",
+        description="Builds redis-hll, starts a server with it, loads events, and shows a dashboard of them beside what is true."
+                    "\nWithout a file the events are synthetic: five weeks of a shop that does not exist.",
         epilog="""examples:
-  scripts/run                                      a million synthetic events
+  scripts/run                                      half a million synthetic events
   scripts/run access.log.gz                        a web server's log; users are client addresses
   scripts/run orders.csv --user customer_id --time date --per month
   scripts/run events.jsonl --user user.id --step name --funnel view,cart,pay
+  scripts/run sales.csv --funnel seen,clicked,bought --channel campaign --measure cost --measure revenue --dimension country
   zcat logs/*.gz | scripts/run -                   from a pipe, which is copied to a temporary file first
 """)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE",
@@ -46,14 +50,18 @@ def arguments(line: list[str]) -> argparse.Namespace:
     end.add_argument("--stop", action="store_true", help="stop it (default: ask on a terminal, else stop)")
 
     made = parser.add_argument_group("synthetic events")
-    made.add_argument("--events", type=_number(1, 1_000_000_000), metavar="N", help="how many (default: 1,000,000)")
+    made.add_argument("--events", type=_number(1, 1_000_000_000), metavar="N", help="how many (default: 500,000)")
     made.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same events (default: 1)")
 
     read = parser.add_argument_group("events from a file")
     read.add_argument("--format", choices=("auto", "combined", "csv", "jsonl"), default="auto")
     for name, what in (("time", "when it happened"), ("user", "who did it"), ("step", "what was done"),
-                       ("device", "with what"), ("day", "the day or other period as written, instead of a time")):
+                       ("device", "with what"), ("channel", "where they came from: has a table of campaigns with --funnel"),
+                       ("day", "the day or other period as written, instead of a time; there is no dashboard then")):
         read.add_argument(f"--{name}", metavar="COL", help=f"column: {what}")
+    read.add_argument("--dimension", metavar="COL", action="append", help="column: another thing to count by, such as page or country; may be repeated")
+    read.add_argument("--measure", metavar="COL", action="append", help="column: numbers that are summed; may be repeated. Those called "
+                                                                        "cost and revenue are what campaigns are charged with")
     read.add_argument("--time-format", metavar="F", help="of strptime, such as '%%d/%%m/%%Y %%H:%%M', or s or ms for Unix time "
                                                          "(default: ISO 8601, access log, or Unix time)")
     read.add_argument("--delimiter", metavar="C", help="of CSV (default: found in the header)")
@@ -68,7 +76,7 @@ def arguments(line: list[str]) -> argparse.Namespace:
     for name in ("events", "seed"):
         if options.file and getattr(options, name) is not None:
             parser.error(f"--{name} is for synthetic events, and there is a file")
-    for name in ("time", "user", "step", "device", "day", "time_format", "delimiter", "funnel"):
+    for name in ("time", "user", "step", "device", "channel", "day", "dimension", "measure", "time_format", "delimiter", "funnel"):
         if not options.file and getattr(options, name) is not None:
             parser.error(f"--{name.replace('_', '-')} is for a file, and there is none")
     if not options.file and options.per != "day":
@@ -101,7 +109,8 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 def open_source(options: argparse.Namespace) -> Source | None:
     if options.file is None:
         return None
-    columns = Columns(options.time, options.user, options.step, options.device, options.day, options.time_format)
+    columns = Columns(options.time, options.user, options.step, options.device, options.day, options.time_format,
+                      options.channel, list(dict.fromkeys(options.dimension or [])), list(dict.fromkeys(options.measure or [])))
     return Source(options.file, options.format, columns, options.per, options.delimiter, steps=options.funnel)
 
 
@@ -135,10 +144,13 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
 
     from local_server import Server, ServerError
 
+    from .cube import Cube, Shape
     from .load import Progress, load
     from .report import Report
 
-    settings = {} if options.precision is None else {"hll.default-precision": str(options.precision)}
+    settings = {"hll.cube-max-ahead": str(MOST_AHEAD)}  # the clock of whoever wrote the file may be any
+    if options.precision is not None:
+        settings["hll.default-precision"] = str(options.precision)
     binary = options.server or "redis-server"
     try:
         with Server(binary, ROOT / "redis.conf", options.module.resolve(), options.port, settings) as server:
@@ -148,11 +160,13 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
             print(f"      {name} {about.get(f'{name}_version', about['redis_version'])} on port {server.port}")
 
             print("\nLoading")
+            cube = None
             if source is None:
-                events, seed = options.events or 1_000_000, 1 if options.seed is None else options.seed
+                events, seed = options.events or 500_000, 1 if options.seed is None else options.seed
                 print(f"      SYNTHETIC events, generated here (seed {seed}): {events:,} events of a made-up shop, up to "
-                      f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, one week")
-                exact, loader = load(client, synthetic_week(events, seed), Progress(events))
+                      f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, five weeks", flush=True)
+                cube = Cube(client, Shape.of(OTHERS, MEASURES, (True, True), SYNTHETIC_VALUES, options.precision))
+                exact, loader = load(client, synthetic_stream(events, seed), Progress(events), cube=cube)
                 funnel_steps: list[str] = list(STEPS)
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
@@ -165,7 +179,10 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                         source.rank(counting.at)
                     finally:
                         counting.close()
-                exact, loader = load(client, source, Progress(source.size), lambda: source.position)
+                if options.day is None:
+                    has = bool(source.columns.step), bool(source.columns.device)
+                    cube = Cube(client, Shape.of(source.other_dimensions, source.measures, has, FILE_VALUES, options.precision))
+                exact, loader = load(client, source, Progress(source.size), lambda: source.position, cube)
                 print_tally(source.tally)
                 if exact.events == 0:
                     raise InputError("no line of the file could be used")
@@ -173,16 +190,20 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 for step in funnel_steps:
                     if step not in exact.steps:
                         raise InputError(f"no event has the step '{step}' (--funnel); {steps_there(exact)}")
-            print(f"      {exact.events:,} events as {loader.elements:,} elements in {loader.commands:,} HLL.ADD commands; "
-                  f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)")
+            if cube is not None:
+                print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in client and "
+                      f"server ({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
+                      + (f"; {cube.late:,} older than all that it keeps are left out" if cube.late else ""))
+            print(f"      {loader.elements:,} elements into {len(exact.users):,} sketches by {loader.commands:,} HLL.ADD commands; "
+                  f"{loader.seconds:.1f} s ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
 
             per = options.per if not options.day else options.day
-            report = Report(client, exact, funnel_steps, per)
+            report = Report(client, exact, funnel_steps, per, cube)
             report.print()
             if source is None:
-                print("\n  The events were SYNTHETIC: the figures show how well sketches count, not how shops do.")
+                print("\n  The events were SYNTHETIC: the figures show how well cubes and sketches count, not how shops do.")
             elif len(exact.steps) > 1 and not funnel_steps:
-                print("\n  For a funnel, name steps in their order: --funnel FIRST,SECOND,...")
+                print("\n  For a funnel, and campaigns by --channel, name steps in their order: --funnel FIRST,SECOND,...")
             if should_keep(options):
                 server.keep()
                 print_next(report, server.port, kept=True)
@@ -231,22 +252,32 @@ def should_keep(options: argparse.Namespace) -> bool:
 
 def print_next(report: "Report", port: int, kept: bool) -> None:
     """Lines to copy, of commands that this server has and keys that it holds."""
+    from .cube import KEY, key_value
     from .load import ALL_KEY, device_key, step_key, visitors_key
 
     exact, answers = report.exact, report.answers
     periods = [visitors_key(period) for period in exact.periods]
     devices = [device_key(device) for device in exact.devices]
     steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
-    lines = [["HLL.COUNT", *periods[:2]], ["HLL.ESTIMATE", "1", ALL_KEY], ["HLL.INFO", ALL_KEY],
-             ["HLL.ADD", periods[0], "somebody-new"], ["HLL.MERGE", "visitors:two", *periods[:2]],
-             ["HLL.ESTIMATE", "1", f"pf:{ALL_KEY}"]]
+    lines: list[list[str]] = []
+    if report.cube is not None:
+        cube, now = report.cube, ["AT", str(report.cube.now)]
+        lines += [["HLL.CUBE.SERIES", KEY, "BUCKET", "1d", "LAST", "7d", *now], ["HLL.CUBE.QUERY", KEY, "LAST", "7d", *now, "COMPARE", "PREVIOUS"],
+                  ["HLL.CUBE.LIFECYCLE", KEY, "EVERY", "1w", "LAST", "28d", *now], ["HLL.CUBE.INFO", KEY]]
+        lines += [["HLL.CUBE.TOP", KEY, name, "10", "LAST", "24h", *now] for name in cube.shape.dimensions[-1:]]
+        if len(report.funnel_steps) > 1:
+            names = [os.fsdecode(key_value(step)) for step in list(report.funnel_steps)[:8]]
+            lines.append(["HLL.CUBE.FUNNEL", KEY, "step", "STEPS", str(len(names)), *names])
+    lines += [["HLL.COUNT", *periods[-2:]], ["HLL.ADD", periods[-1], "somebody-new"]]
     if len(periods) > 1:
-        lines.append(["HLL.SEGMENT", "ALL", "1", periods[-1], "NONE", str(len(periods) - 1), *periods[:-1]])
-        lines.append(["HLL.RETENTION", "COHORTS", "1", periods[0], "PERIODS", str(len(periods[1:8])), *periods[1:8]])
-    if len(steps) > 1:
-        lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
-    if len(devices) > 1:
-        lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
+        lines.append(["HLL.INTERSECT", "2", *periods[-2:]])
+    if report.cube is None:
+        if len(periods) > 1:
+            lines.append(["HLL.RETENTION", "COHORTS", "1", periods[0], "PERIODS", str(len(periods[1:8])), *periods[1:8]])
+        if len(steps) > 1:
+            lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
+        if len(devices) > 1:
+            lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
     print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
     for line in lines:
         if answers.has(line[0]):

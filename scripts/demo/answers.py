@@ -4,7 +4,7 @@ A reply with fields is a map in RESP3 and a flat list of names and values in RES
 text; here both become dicts and floats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -25,6 +25,12 @@ class Interval(NamedTuple):
         # As printed, in whole numbers, like the counts themselves.
         return round(self.lower) <= exact <= round(self.upper)
 
+    def holds_rate(self, exact: float) -> bool | None:
+        """The same of a fraction, which is printed in tenths of a percent."""
+        if self.lower is None or self.upper is None:
+            return None
+        return round(self.lower, 3) <= round(exact, 3) <= round(self.upper, 3)
+
 
 def as_map(reply: Any) -> dict[str, Any]:
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
@@ -37,6 +43,11 @@ def as_text(value: Any) -> str:
 
 def _interval(fields: dict[str, Any], name: str = "estimate") -> Interval:
     return Interval(float(fields[name]), float(fields["lower"]), float(fields["upper"]))
+
+
+def named(fields: Mapping[str, Any], name: str) -> Interval:
+    """A figure whose bounds are called after it."""
+    return Interval(*(float(fields[name + end]) for end in ("", "_lower", "_upper")))
 
 
 class Answers:

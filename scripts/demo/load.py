@@ -1,6 +1,6 @@
 """Loading: every event goes to the server as a client would send it, and into exact sets beside it.
 
-An event is added to several sketches: its period's (visitors:<period>), that of everybody (visitors:all), and its
+An event is a row for the cube (cube.py), and is added to several sketches: its period's (visitors:<period>), that of everybody (visitors:all), and its
 step's and device's. Elements are collected for each key and sent as one HLL.ADD with many elements; several such
 commands travel in one pipeline. Nothing is deduplicated on the way: a stream repeats itself, and that is the point.
 """
@@ -9,11 +9,15 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import redis
 from tqdm import tqdm
 
 from .events import Event
+
+if TYPE_CHECKING:
+    from .cube import Cube
 
 ELEMENTS_PER_COMMAND = 500
 ELEMENTS_PER_PIPELINE = 20_000
@@ -136,18 +140,23 @@ class Progress:
             self._bar.close()
 
 
-def load(client: redis.Redis, events: Iterable[Event], progress: Progress,
-         position: Callable[[], int] | None = None) -> tuple[Exact, Loader]:
-    """Sends all events. `position` says how far the source is where that is not the number of events."""
+def load(client: redis.Redis, events: Iterable[Event], progress: Progress, position: Callable[[], int] | None = None,
+         cube: "Cube | None" = None) -> tuple[Exact, Loader]:
+    """Sends all events, to the cube too if there is one. `position` says how far the source is where that is not the
+    number of events."""
     exact, loader = Exact(), Loader(client)
     where = position or (lambda: exact.events)
     try:
         for event in events:
             for key in exact.note(event):
                 loader.add(key, event.user)
+            if cube is not None:
+                cube.add(event)
             if exact.events % 5000 == 0:
                 progress.at(where(), exact.events)
         loader.finish()
+        if cube is not None and exact.events:
+            cube.finish()
         progress.at(where(), exact.events)
     finally:
         progress.close()

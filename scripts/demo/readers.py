@@ -16,11 +16,13 @@ cannot be read twice, a pipe, is copied to a temporary file before.
 import csv
 import gzip
 import json
+import math
 import os
 import re
 import shutil
 import sys
 import tempfile
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +36,8 @@ from .events import Event
 
 EXAMPLES = 3  # bad lines that are shown
 OTHER = "(other)"
+MOST_AHEAD = 364 * 86_400_000  # milliseconds that a time may be ahead of the clock here
+MOST_AMOUNT = 1e15  # that a cube takes
 MOST_VALUES = 100  # of the steps, and of the devices, that get a sketch of their own
 
 
@@ -51,6 +55,9 @@ class Columns:
     device: str | None = None
     day: str | None = None
     time_format: str | None = None  # of strptime, or "s" or "ms" for Unix time
+    channel: str | None = None
+    dimensions: list[str] = field(default_factory=list)  # more of them
+    measures: list[str] = field(default_factory=list)  # numbers that are summed
 
 
 @dataclass
@@ -78,7 +85,9 @@ USUAL = {
              "sessionid", "ip", "host"),
     "step": ("step", "event", "eventtype", "eventname", "action", "type"),
     "device": ("device", "devicetype", "platform"),
+    "channel": ("channel", "source", "utmsource", "campaign"),
 }
+USUAL_DIMENSIONS = ("page", "path", "url", "product", "productid", "country")  # the first of them, where none is named
 
 
 class Frequent:
@@ -195,6 +204,7 @@ class Source:
             known = list(COMBINED_COLUMNS)
             columns.time, columns.user = columns.time or "time", columns.user or "host"
             columns.step, columns.device = columns.step or "section", columns.device or "device"
+            columns.dimensions = columns.dimensions or ["path"]
         elif self.format == "csv":
             self.delimiter = self.delimiter or _guess_delimiter(head[0])
             known = next(csv.reader(head[:1], delimiter=self.delimiter), [])
@@ -203,25 +213,40 @@ class Source:
             known = _json_columns(head)
             if not known:
                 raise InputError(f"{self.name} has no JSON object in its first {len(head)} lines")
-        for what in ("time", "user", "step", "device", "day"):
-            named = getattr(columns, what)
+        single = {what: getattr(columns, what) for what in (*USUAL, "day")}
+        several = [("dimension", name) for name in columns.dimensions] + [("measure", name) for name in columns.measures]
+        for what, named in [*single.items(), *several]:
             if named is not None and named not in known:
                 raise InputError(f"{self.name} has no column '{named}' (--{what}); it has: {', '.join(known)}")
-        taken = {getattr(columns, what) for what in ("time", "user", "step", "device", "day")}
+        taken = {*single.values(), *columns.dimensions, *columns.measures}
         for what, names in USUAL.items():
             if getattr(columns, what) is None and not (what == "time" and columns.day):
                 found = _usual(names, [name for name in known if name not in taken])
                 setattr(columns, what, found)
                 taken.add(found)
+        if not columns.dimensions:
+            found = _usual(USUAL_DIMENSIONS, [name for name in known if name not in taken])
+            columns.dimensions = [found] if found else []
         for what in ("time", "user"):
             if getattr(columns, what) is None and not (what == "time" and columns.day):
                 raise InputError(f"{self.name}: which column is the {what}? Say it with --{what}; there are: "
                                  f"{', '.join(known)}")
 
     def describe(self) -> str:
-        used = [f"{what} = {getattr(self.columns, what)}" for what in ("time", "day", "user", "step", "device")
+        used = [f"{what} = {getattr(self.columns, what)}" for what in ("time", "day", "user", "step", "device", "channel")
                 if getattr(self.columns, what)]
+        used += [f"dimension = {name}" for name in self.columns.dimensions] + [f"measure = {name}" for name in self.columns.measures]
         return f"{self.format}, columns {', '.join(used)}"
+
+    @property
+    def other_dimensions(self) -> tuple[str, ...]:
+        """What Event.others are values of."""
+        return (*(("channel",) if self.columns.channel else ()), *self.columns.dimensions)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What Event.sums are values of."""
+        return tuple(self.columns.measures)
 
     # Reading
 
@@ -264,27 +289,30 @@ class Source:
         """Every event of the file with its step and device as they are written."""
         records = {"combined": self._combined, "csv": self._csv, "jsonl": self._jsonl}[self.format]
         columns, tally = self.columns, self.tally
+        others = [*([columns.channel] if columns.channel else []), *columns.dimensions]
         for number, record in records():
             try:
                 user = _text(record.get(columns.user or ""))
                 if not user:
                     tally.no_user += 1
                     continue
-                period = self._period(record)
+                period, moment = self._period(record)
                 step = _text(record.get(columns.step)) or None if columns.step else None
                 device = _text(record.get(columns.device)) or None if columns.device else None
+                values = tuple(_text(record.get(name)) or None for name in others)
+                sums = tuple(_amount(_text(record.get(name)), name) for name in columns.measures)
             except ValueError as error:
                 tally.reject(number, str(error))
                 continue
             tally.events += 1
-            yield Event(period, user.encode("utf-8", "surrogateescape"), step, device)
+            yield Event(period, user.encode("utf-8", "surrogateescape"), step, device, moment, values, sums)
 
-    def _period(self, record: dict[str, Any]) -> str:
+    def _period(self, record: dict[str, Any]) -> tuple[str, int | None]:
         if self.columns.day:
             day = _text(record.get(self.columns.day))
             if not day:
                 raise ValueError(f"no {self.columns.day}")
-            return day
+            return day, None
         return _period_of(_text(record.get(self.columns.time)), self.columns.time_format, self.per)
 
     def _combined(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -436,18 +464,32 @@ def _text(value: Any) -> str:
     raise ValueError(f"{value!r:.40} is not a single value")
 
 
+def _amount(text: str, name: str) -> float | None:
+    """A number to be summed; nothing is no number and no mistake."""
+    if not text:
+        return None
+    value = float(text) if re.fullmatch(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?", text) else math.nan
+    if not abs(value) <= MOST_AMOUNT:
+        raise ValueError(f"{name} is no number: '{text[:40]}'")
+    return value
+
+
 @lru_cache(maxsize=100_000)
-def _period_of(text: str, time_format: str | None, per: str) -> str:
-    """The day, hour, week or month of a time, on the clock on which it was written."""
+def _period_of(text: str, time_format: str | None, per: str) -> tuple[str, int]:
+    """The day, hour, week or month of a time, on the clock on which it was written, and its Unix milliseconds (a time that
+    names no zone is taken to be UTC)."""
     if not text:
         raise ValueError("no time")
     when = _parse_time(text, time_format)
+    moment = round((when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp() * 1000)
+    if not 0 <= moment <= time.time() * 1000 + MOST_AHEAD:
+        raise ValueError(f"time {text[:40]} is before 1970 or far ahead")
     if per == "hour":
-        return when.strftime("%Y-%m-%dT%H")
+        return when.strftime("%Y-%m-%dT%H"), moment
     if per == "week":
         year, week, _ = when.isocalendar()
-        return f"{year}-W{week:02d}"
-    return when.strftime("%Y-%m" if per == "month" else "%Y-%m-%d")
+        return f"{year}-W{week:02d}", moment
+    return when.strftime("%Y-%m" if per == "month" else "%Y-%m-%d"), moment
 
 
 def _unix(value: float) -> datetime:

@@ -1,5 +1,5 @@
-"""The report: what the sketches say beside what is true. One function per section; each prints nothing when the server
-lacks the command it needs."""
+"""The report: what the cube and the sketches say beside what is true. One function per section; each prints nothing when
+the server lacks the command it needs. What the cube has answered, the sketches are not asked again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 import redis
 
 from .answers import Answers, Interval
+from .cube import KEY, Cube
+from .dashboard import dashboard
 from .load import ALL_KEY, Exact, device_key, key_bytes, step_key, visitors_key
 from .readers import OTHER
+from .tables import bounds, count, error, heading, percent, plain, size, table
 
 MOST_ROWS = 31  # of a table; the rest is summed up in a line
+MOST_ROWS_BESIDE = 7  # where there is a dashboard too
 MOST_FUNNEL_STEPS = 8
 MOST_RETENTION_PERIODS = 13
 MOST_OVERLAP_KEYS = 5
@@ -25,6 +29,7 @@ class Report:
     exact: Exact
     funnel_steps: Sequence[str]
     per: str
+    cube: Cube | None = None
     answers: Answers = field(init=False)
     held: int = 0
     intervals: int = 0
@@ -47,56 +52,18 @@ class Report:
         self.held += held
         return "yes" if held else "NO"
 
+    def judge_rate(self, interval: Interval, exact: float) -> None:
+        """The same of a fraction."""
+        held = interval.holds_rate(exact)
+        if held is not None:
+            self.intervals += 1
+            self.held += held
+
     def print(self) -> None:
-        for section in SECTIONS:
+        if self.cube is not None:
+            dashboard(self, self.cube)
+        for section in (visitors, summary) if self.cube is not None else SECTIONS:
             section(self)
-
-
-# Printing
-
-def heading(text: str) -> None:
-    print(f"\n{text}\n")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they must be: the first to the left, the others to the right; empty ones are left out."""
-    shown = [c for c in range(len(head)) if any(row[c] for row in rows)]
-    widths = [max(len(head[c]), *(len(row[c]) for row in rows)) for c in shown]
-    for line in [head, *rows]:
-        cells = [line[c].ljust(w) if c == 0 else line[c].rjust(w) for c, w in zip(shown, widths)]
-        print("  " + "  ".join(cells).rstrip())
-
-
-def count(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
-def size(value: int | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,} B" if value < 10_000 else f"{value / 1024:,.1f} KiB" if value < 10 << 20 else f"{value / (1 << 20):,.1f} MiB"
-
-
-def percent(value: float) -> str:
-    return f"{value:.1%}"
-
-
-def error(estimate: float, exact: float) -> str:
-    if exact == 0:
-        return "" if estimate < 0.5 else "-"
-    value = (estimate - exact) / exact
-    return "0" if abs(value) < 5e-6 else f"{value:+.2%}"
-
-
-def bounds(interval: Interval) -> str:
-    return "" if interval.lower is None else f"{count(interval.lower)} .. {count(interval.upper)}"
-
-
-def plain(name: str) -> str:
-    """A name from a file, fit for a terminal."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 32 else text[:31] + "…"
 
 
 # Sections
@@ -104,9 +71,9 @@ def plain(name: str) -> str:
 def visitors(report: Report) -> None:
     """Distinct visitors per period and in total, and what they take in memory."""
     periods = list(report.exact.periods)
-    shown = periods if len(periods) <= MOST_ROWS else periods[-MOST_ROWS:]
+    shown = periods[-(MOST_ROWS if report.cube is None else MOST_ROWS_BESIDE):]
     precision = report.answers.precision(ALL_KEY)
-    heading(f"Distinct visitors per {report.per}" + (f" (precision {precision})" if precision else ""))
+    heading(f"Sketches: distinct visitors per {report.per}" + (f" (precision {precision})" if precision else ""))
     rows = []
     for name, key in [(plain(p), visitors_key(p)) for p in shown] + [("all", ALL_KEY)]:
         exact = report.users([key])
@@ -117,15 +84,13 @@ def visitors(report: Report) -> None:
                      error(pf_count, exact), size(pf_bytes), size(set_bytes)])
     table([report.per, "exact", "estimate", "error", "95 % interval", "holds", "memory",
            "PF error", "PF memory", "as a set"], rows)
-    if len(shown) < len(periods):
-        print(f"  The last {len(shown)} of {len(periods)} are shown; --per week or --per month gives fewer.")
     keys = [visitors_key(p) for p in periods]
     union = report.answers.estimate(keys)
     exact = report.users(keys)
-    print(f"\n  Union of the {len(keys)} sketches above by HLL.COUNT: {count(union.estimate)} (exact {count(exact)}, "
-          f"{error(union.estimate, exact)}); adding them up would give {count(sum(report.users([k]) for k in keys))}.")
-    print("  PF is the server's own PFADD and PFCOUNT (2^14 registers, whatever the precision here) on the same "
-          "elements;\n  'as a set' is MEMORY USAGE of a Redis set of the same visitors, which is exact.")
+    print(f"\n  {f'The last {len(shown)} of {len(keys)} are shown. ' if len(shown) < len(keys) else ''}Their union by HLL.COUNT: "
+          f"{count(union.estimate)} (exact {count(exact)}, {error(union.estimate, exact)}); added up they would give "
+          f"{count(sum(report.users([k]) for k in keys))}.\n  PF is the server's own PFADD and PFCOUNT (2^14 registers) of the same "
+          "elements, 'as a set' a Redis set of them, which is exact.")
 
 
 def _alternatives(report: Report, key: str) -> tuple[int, int, int | None]:
@@ -227,10 +192,14 @@ def overlap(report: Report) -> None:
 
 
 def summary(report: Report) -> None:
-    """How the intervals did."""
+    """How the intervals did, and what the cube takes."""
+    if report.cube is not None:
+        cube = report.cube
+        print(f"\n  The cube takes {size(report.answers.memory(KEY))} for {len(cube.facts.who):,} events, by 5 minutes, hour, day, week and month; its "
+              f"{cube.asked} answers above took {1000 * cube.answering:,.0f} ms together.")
     if report.intervals:
-        print(f"\n  {report.held} of {report.intervals} intervals hold the exact number. Each is meant to with a probability "
-              "of 95 %;\n  those of one report share visitors, so they tend to miss together.")
+        print(f"  {report.held} of {report.intervals} intervals hold the exact number. Each is meant to with a probability "
+              "of 95 %; those of one report share visitors, so they tend to miss together.")
 
 
 SECTIONS: tuple[Callable[[Report], None], ...] = (visitors, groups, funnel, retention, overlap, summary)

@@ -7,13 +7,15 @@ import sys
 import threading
 import xml.etree.ElementTree as xml
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from demo.__main__ import ROOT, arguments, steps_there
 from demo.answers import Interval, as_map
-from demo.events import DEVICES, STEPS, Event, synthetic_week
+from demo.cube import Facts, Shape, key_value
+from demo.events import CHANNELS, DEVICES, MEASURES, OTHERS, STEPS, Event, synthetic_stream
 from demo.load import Exact
 from demo.picture import chosen, svg
 from demo.readers import OTHER, Columns, Frequent, InputError, Source, is_pipe
@@ -27,20 +29,30 @@ def read(path: Path, content: str | bytes, *arguments: object, **options: object
     return list(source), source
 
 
-def test_synthetic_week_has_as_many_events_as_asked_and_repeats_for_a_seed():
+def four(events: list[Event]) -> list[tuple]:
+    """Of each event the period, user, step and device."""
+    return [event[:4] for event in events]
+
+
+def test_synthetic_stream_has_as_many_events_as_asked_and_repeats_for_a_seed():
     for events in (1, 2, 7, 100, 20_000):
-        stream = list(synthetic_week(events, 1))
+        stream = list(synthetic_stream(events, 1))
         assert len(stream) == events
-        assert stream == list(synthetic_week(events, 1))
-    assert stream != list(synthetic_week(20_000, 2))
+        assert stream == list(synthetic_stream(events, 1))
+    assert stream != list(synthetic_stream(20_000, 2))
     assert {e.step for e in stream} == set(STEPS) and {e.device for e in stream} == set(DEVICES)
-    assert sorted({e.period for e in stream}) == [f"2026-03-{day:02d}" for day in range(2, 9)]
+    days = sorted({e.period for e in stream})
+    assert len(days) == 35 and (days[0], days[-1]) == ("2026-02-02", "2026-03-08")
+    assert all(datetime.fromtimestamp(e.time / 1000, timezone.utc).date().isoformat() == e.period for e in stream)
+    assert [e.time for e in stream] == sorted(e.time for e in stream)
+    assert {e.others[0] for e in stream} == set(CHANNELS)
+    assert all((e.sums[0] is not None) == (e.step == "landing") and (e.sums[1] is not None) == (e.step == "purchase") for e in stream)
     assert 0.8 * 4000 < len({e.user for e in stream}) <= 4000
 
 
-def test_synthetic_week_loses_visitors_at_every_step_and_some_skip_steps():
+def test_synthetic_stream_loses_visitors_at_every_step_and_some_skip_steps():
     users = {step: set() for step in STEPS}
-    for event in synthetic_week(50_000, 3):
+    for event in synthetic_stream(50_000, 3):
         users[event.step].add(event.user)
     sizes = [len(users[step]) for step in STEPS]
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
@@ -51,7 +63,7 @@ def test_access_log(tmp_path):
     text = LOG_LINE.format(n=1) + "nonsense\n\n" + LOG_LINE.format(n=2)
     events, source = read(tmp_path / "log", text)
     assert source.format == "combined"
-    assert events == [Event("2026-03-02", b"192.0.2.1", "/shop", "mobile"), Event("2026-03-02", b"192.0.2.2", "/shop", "mobile")]
+    assert four(events) == [("2026-03-02", b"192.0.2.1", "/shop", "mobile"), ("2026-03-02", b"192.0.2.2", "/shop", "mobile")]
     assert (source.tally.lines, source.tally.bad, source.tally.events) == (4, 1, 2)
     assert source.tally.examples == ["line 2: not a line of the combined log format"]
 
@@ -71,13 +83,13 @@ def test_compressed_file_that_breaks_off_is_used_as_far_as_it_goes(tmp_path):
 def test_csv_counts_bad_lines_and_skips_events_without_a_user(tmp_path):
     text = 'date,customer_id,event\n2026-03-02,a,"x, y"\n2026-03-02,,x\n2026-03-02,a\nsoon,a,x\n2026-03-03 10:00:00,b,\n'
     events, source = read(tmp_path / "a.csv", text)
-    assert events == [Event("2026-03-02", b"a", "x, y", None), Event("2026-03-03", b"b", None, None)]
+    assert four(events) == [("2026-03-02", b"a", "x, y", None), ("2026-03-03", b"b", None, None)]
     assert (source.tally.no_user, source.tally.bad) == (1, 2)
 
 
 def test_csv_with_a_byte_order_mark_and_semicolons(tmp_path):
     events, _ = read(tmp_path / "a.csv", b"\xef\xbb\xbftime;user\n2026-03-02;a\n")
-    assert events == [Event("2026-03-02", b"a", None, None)]
+    assert four(events) == [("2026-03-02", b"a", None, None)]
 
 
 @pytest.mark.parametrize("rest", [3, 50_000])  # up to the end of the file, and past the longest field that csv accepts
@@ -97,7 +109,7 @@ def test_json_lines_with_nested_columns(tmp_path):
     text = '{"ts": 1772445600000, "user": {"id": 7}, "event": "view"}\n[1]\n{"ts": \n{"ts": 1772445600, "user": {"id": null}}\n' \
            '{"ts": 1772445600, "user": {"id": [1]}}\n{"ts": 1e999, "user": {"id": 3}}\n'
     events, source = read(tmp_path / "a.jsonl", text, columns=Columns(user="user.id"))
-    assert events == [Event("2026-03-02", b"7", "view", None)]
+    assert four(events) == [("2026-03-02", b"7", "view", None)]
     assert (source.tally.no_user, source.tally.bad) == (1, 4)
 
 
@@ -113,6 +125,57 @@ def test_a_named_time_format_and_a_ready_day(tmp_path):
     assert events[0].period == "2026-04-03"
     events, _ = read(tmp_path / "b.csv", "d,user\nMonday,a\n", columns=Columns(day="d"))
     assert events[0].period == "Monday"
+
+
+def test_times_become_milliseconds_and_those_of_another_age_are_refused(tmp_path):
+    text = "time,user\n2026-03-02T10:00:00+01:00,a\n2026-03-02 10:00:00.5,a\n1950-01-01,a\n9000-01-01,a\n"
+    events, source = read(tmp_path / "a.csv", text)
+    assert [e.time for e in events] == [1772442000000, 1772445600500]
+    assert source.tally.bad == 2 and "is before 1970 or far ahead" in source.tally.examples[0]
+
+
+def test_other_dimensions_and_measures(tmp_path):
+    text = "time,user,source,country,price\n2026-03-02,a,mail,DE,1.5\n2026-03-02,b,,FR,\n2026-03-02,c,mail,,x\n2026-03-02,d,mail,,1e99\n2026-03-02,e,,,1e15\n"
+    events, source = read(tmp_path / "a.csv", text, columns=Columns(dimensions=["country"], measures=["price"]))
+    assert source.other_dimensions == ("channel", "country") and source.measures == ("price",)
+    assert [(e.others, e.sums) for e in events] == [(("mail", "DE"), (1.5,)), ((None, "FR"), (None,)), ((None, None), (1e15,))]
+    assert source.tally.examples == ["line 4: price is no number: 'x'", "line 5: price is no number: '1e99'"]
+    with pytest.raises(InputError, match="no column 'cost' .--measure.; it has: time, user, source, country, price"):
+        read(tmp_path / "a.csv", text, columns=Columns(measures=["cost"]))
+
+
+def test_a_log_is_counted_by_its_pages_and_a_table_by_its_usual_dimension(tmp_path):
+    events, source = read(tmp_path / "log", LOG_LINE.format(n=1))
+    assert source.other_dimensions == ("path",) and events[0].others == ("/shop/1",)
+    _, source = read(tmp_path / "a.csv", "time,user,price,url\n2026-03-02,a,1,/\n")
+    assert source.other_dimensions == ("url",)
+
+
+def test_a_cube_has_plain_names_each_there_once_and_takes_as_many_rows_as_may_be_late():
+    shape = Shape.of(["channel", "user.agent", "user agent", "2nd", "step"], ["größe"], (True, True), 64)
+    assert shape.dimensions == ("step", "device", "channel", "user_agent", "user_agent_", "_2nd", "step_") and shape.measures == ("gr__e",)
+    assert shape.groups == ["step,device", "step,channel"]
+    assert shape.rows == 20_000 // (10 * 6)
+    assert shape.without("_2nd").dimensions[5] == "_2nd_"
+    assert Shape.of(["page"], [], (False, True), 64).groups == []
+    assert [key_value(value) for value in (None, "a", "(other)", b"\xe4", "x" * 2000)] == [b"", b"a", b"(rest)", b"\xe4", b"x" * 1024]
+
+
+def test_facts_are_what_was_noted():
+    shape = Shape.of(OTHERS, MEASURES, (True, True), 64)
+    facts, events = Facts(shape), list(synthetic_stream(5000, 4))
+    for event in events:
+        facts.note(event, [key_value(value) for value in shape.values_of(event)])
+    facts.finish()
+    since, until = events[1000].time, events[4000].time
+    chosen_ones = [e for e in events if since <= e.time < until and e.step == "product_view" and e.device == "mobile"]
+    found = facts.where(since, until, step="product_view", device="mobile")
+    assert found.sum() == len(chosen_ones) > 0 and facts.count(found) == len({e.user for e in chosen_ones})
+    assert facts.count(facts.where(since, until, step="nowhere")) == 0
+    inside = facts.where(since, until)
+    assert facts.measures["revenue"][inside].sum() == pytest.approx(sum(e.sums[1] or 0 for e in events if since <= e.time < until))
+    before = {e.user for e in events if e.time < since}
+    assert (inside & facts.first).sum() == len({e.user for e in events if since <= e.time < until} - before)
 
 
 @pytest.mark.parametrize("content, options, message", [
@@ -238,24 +301,84 @@ def test_a_wrong_call_is_said_and_is_no_step_that_failed(options, message):
     assert "FAILED" not in done.stdout + done.stderr and "[1/4]" not in done.stdout
 
 
-def test_a_product_late_in_the_file_is_found_by_its_name(tmp_path):
-    """The whole program, from a pipe: 152 products fill the table before the one that is asked for is met, and it is rare."""
+def run(*options: object, typed: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """The whole program on a server, if there is one."""
     binary, module = ROOT / "target/servers/redis-7.0", ROOT / "target/release/libredis_hll.so"
     if not (binary.exists() and module.exists()):
         pytest.skip("no server or no module under target/")
-    text = values({f"product {i}": 20 for i in range(152)} | {"cakestand": 13, "teapot": 12})
-    line = [sys.executable, "-m", "demo", "-", "--server", binary, "--module", module, "--funnel", "cakestand,teapot", "--stop"]
-    done = subprocess.run(line, input=text, capture_output=True, text=True, timeout=120, cwd=ROOT / "scripts")
+    line = [sys.executable, "-m", "demo", "--server", binary, "--module", module, "--stop", *options]
+    return subprocess.run(line, input=typed, capture_output=True, text=True, timeout=120, cwd=ROOT / "scripts")
+
+
+def section(printed: str, beginning: str) -> list[list[str]]:
+    """The rows of the table under that heading, as words without brackets and thousands separators."""
+    lines = chosen(printed, [beginning])[0][3:]
+    return [line.replace(",", "").replace("(", "").replace(")", "").split() for line in lines]
+
+
+def test_the_dashboard_of_the_synthetic_shop_is_true():
+    """Few enough visitors that the counts of the last days are exact; what is exact in the report is counted here once more."""
+    done = run("--events", "20000", "--seed", "5")
     assert done.returncode == 0, done.stderr
-    funnel = done.stdout.split("Funnel:")[1]
-    rows = {row[0]: row[1:] for row in map(str.split, funnel.splitlines()) if row and row[0] in ("cakestand", "teapot")}
+    events = list(synthetic_stream(20_000, 5))
+    week = [e for e in events if e.time >= (events[-1].time - 7 * 86_400_000) // 300_000 * 300_000]
+    rows = {" ".join(row[:2]): row[2:] for row in section(done.stdout, "Visitors up to")}
+    assert set(rows) == {"30 minutes", "24 hours", "7 days", "30 days"}
+    near = sorted(int(rows[name][0]) for name in rows)
+    assert [int(rows[name][0]) for name in ("30 minutes", "24 hours", "7 days", "30 days")] == near
+    # The borders of seven days are those of slices: an hour more than asked for at most.
+    assert len({e.user for e in week}) <= int(rows["7 days"][0]) <= len({e.user for e in events if e.time >= week[0].time - 3_600_000 - 86_400_000})
+    assert {row[0] for row in section(done.stdout, "Campaigns")} == set(CHANNELS)
+    for row in section(done.stdout, "Campaigns"):
+        assert float(row[7].rstrip("%")) == pytest.approx(float(row[8].rstrip("%")), abs=1) and row[2] == row[1], row
+    first = {}
+    for e in events:
+        first.setdefault(e.user, (e.time - events[0].time // 86_400_000 * 86_400_000) // (7 * 86_400_000))
+    sizes = Counter(first.values())
+    assert [int(row[2]) for row in section(done.stdout, "Retention")] == [sizes[number] for number in range(5)]
+    steps = {row[0]: int(row[1]) for row in section(done.stdout, "Funnel")}
+    assert list(steps) == list(STEPS) and sorted(steps.values(), reverse=True) == list(steps.values())
+
+
+def test_the_dashboard_of_a_file_has_its_dimensions_and_sums(tmp_path):
+    file = tmp_path / "sales.csv"
+    file.write_text("when,who,what,from,land,cost,price\n" + "".join(
+        f"2026-03-{1 + n % 20:02d}T10:00:00Z,u{n % 50},{('seen', 'clicked', 'bought')[n % 3]},{('mail', 'ad')[n % 2]},{('DE', 'FR')[n % 4 // 2]},0.5,2\n"
+        for n in range(600)))
+    done = run(file, "--time", "when", "--user", "who", "--step", "what", "--channel", "from", "--dimension", "land", "--dimension", "from",
+               "--measure", "cost", "--measure", "price", "--funnel", "seen,clicked,bought")
+    assert done.returncode == 0, done.stderr
+    rows = section(done.stdout, "Visitors up to")
+    assert rows[-1][:3] == ["30", "days", "50"] and rows[-1][-3:] == ["600", "300", "1200"]
+    # A column called like a word of questions has a name of its own in the cube.
+    assert "Visitors by land and from_, last 7 days" in done.stdout
+    assert {row[0] for row in section(done.stdout, "Campaigns")} == {"mail", "ad"}
+    assert [row[:2] for row in section(done.stdout, "Funnel")] == [["seen", "50"], ["clicked", "50"], ["bought", "50"]]
+
+
+def test_days_without_a_time_have_sketches_and_no_dashboard(tmp_path):
+    file = tmp_path / "days.csv"
+    file.write_text("d,user,step\nMonday,a,x\nMonday,b,y\nTuesday,a,y\n")
+    done = run(file, "--day", "d", "--funnel", "x,y")
+    assert done.returncode == 0, done.stderr
+    assert "Visitors up to" not in done.stdout and "HLL.CUBE" not in done.stdout
+    assert [row[:2] for row in section(done.stdout, "Funnel")] == [["x", "1"], ["y", "1"]]
+
+
+def test_a_product_late_in_the_file_is_found_by_its_name(tmp_path):
+    """The whole program, from a pipe: 152 products fill the table before the one that is asked for is met, and it is rare."""
+    text = values({f"product {i}": 20 for i in range(152)} | {"cakestand": 13, "teapot": 12})
+    done = run("-", "--funnel", "cakestand,teapot", typed=text)
+    assert done.returncode == 0, done.stderr
+    rows = {row[0]: row[1:] for row in section(done.stdout, "Funnel")}
     assert rows["cakestand"][0] == "13" and rows["teapot"][0] == "12"
     assert "1,040 events of steps that are not named and not among the 100 most frequent" in done.stdout
-    done = subprocess.run([*line[:-2], "nothing", "--stop"], input=text, capture_output=True, text=True, timeout=120, cwd=ROOT / "scripts")
+    done = run("-", "--funnel", "cakestand,nothing", typed=text)
     assert done.returncode == 2 and "no event has the step 'nothing'" in done.stderr
 
 
 def test_replies_read_alike_in_both_protocols():
     assert as_map([b"a", b"1.5", b"b", b"x"]) == {"a": b"1.5", "b": b"x"}
     assert as_map({b"a": 1.5}) == {"a": 1.5}
+    assert Interval(0.5, 0.4996, 0.501).holds_rate(0.4999) and not Interval(0.5, 0.4, 0.45).holds_rate(0.5) and Interval(0.5).holds_rate(0.5) is None
     assert Interval(10, 9.6, 10.2).holds(10) and not Interval(10, 9, 11).holds(12) and Interval(10).holds(10) is None
