@@ -55,6 +55,7 @@ fn schema(zone: &str, coarse: Option<u8>) -> Schema {
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: Default::default(),
     };
     schema.check().unwrap();
     schema

@@ -3,9 +3,16 @@
 //!
 //! # Columns
 //!
-//! A *column* is the total, a dimension or a group of dimensions, numbered in this order. Within a column every
-//! value (of a group: every combination of values) has a number from 1 on, and its cell stands under it;
-//! [`OTHER`] is the cell of all values that a full column has no place for.
+//! A *column* is the total, a dimension or a group of dimensions, numbered in this order; those that were added later
+//! come behind, in the order in which they were ([`history`](super::history)). Within a column every value (of a
+//! group: every combination of values) has a number from 1 on, and its cell stands under it; [`OTHER`] is the cell of
+//! all values that a full column has no place for.
+//!
+//! # Sums
+//!
+//! A cell has a sum for each measure, and behind them that of its new users where these are counted; measures that
+//! were added later come behind those. So a slice has the first few of all columns and the first few of all sums,
+//! those that had begun at its first instant ([`Schema::columns_at`], [`Schema::sums_at`]).
 //!
 //! # Tiers
 //!
@@ -20,7 +27,8 @@
 //! The words of questions and answers cannot be names ([`RESERVED`]): behind `BY device` a word has to be either
 //! another dimension or the beginning of the next part of the question, whatever the cube has been declared with.
 
-use super::calendar::{Calendar, Span, nests};
+use super::calendar::{Calendar, Millis, Span, nests};
+use super::history::{Added, History};
 use crate::sketch::{HashFamily, Precision};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -126,6 +134,8 @@ pub struct Schema {
     pub hash: HashFamily,
     /// Bytes beyond which writes are refused.
     pub max_bytes: Option<u64>,
+    /// What was added and changed since it was first declared.
+    pub history: History,
 }
 
 /// Values that are few, so that each has many users and is looked at closely.
@@ -171,7 +181,7 @@ pub const RESERVED: &[&str] = &[
     "at_least", "change", "change_lower", "change_upper", "conversion_rate", "conversion_rate_lower",
     "conversion_rate_upper", "cpa", "cpc", "ctr", "ctr_lower", "ctr_upper", "difference", "dormant", "earlier_from",
     "events", "first_in_kept", "lower", "method", "new_lower", "new_upper", "other_events", "p_value", "resurrected",
-    "retained", "roi", "unique", "unique_clicks", "unique_conversions", "unique_impressions", "unique_lower",
+    "retained", "returning", "returning_lower", "returning_upper", "roi", "unique", "unique_clicks", "unique_conversions", "unique_impressions", "unique_lower",
     "unique_upper", "upper", "zone",
 ];
 
@@ -283,6 +293,8 @@ pub enum SchemaError {
     GroupRepeats(String),
     /// Two groups are of the same dimensions.
     GroupTwice(Vec<String>),
+    /// Changes that cannot have been made.
+    History,
 }
 
 impl fmt::Display for SchemaError {
@@ -347,6 +359,7 @@ impl fmt::Display for SchemaError {
             SchemaError::GroupTwice(names) => {
                 write!(f, "there are two groups of {}", names.join(","))
             }
+            SchemaError::History => write!(f, "it cannot have come about"),
         }
     }
 }
@@ -389,7 +402,8 @@ impl Schema {
         self.check_tiers()?;
         self.check_names()?;
         self.check_groups()?;
-        self.check_numbers()
+        self.check_numbers()?;
+        require(self.history.fits(self), || SchemaError::History)
     }
 
     fn check_tiers(&self) -> Result<(), SchemaError> {
@@ -514,14 +528,106 @@ impl Schema {
         1 + self.dimensions.len() + self.groups.len()
     }
 
+    /// How many dimensions, groups and measures there were from the beginning.
+    #[inline]
+    fn first(&self) -> (usize, usize, usize) {
+        let added = |what| self.history.count(what);
+        (
+            self.dimensions.len() - added(Added::Dimension),
+            self.groups.len() - added(Added::Group),
+            self.measures.len() - added(Added::Measure),
+        )
+    }
+
+    /// What a column is of.
+    pub fn place(&self, column: usize) -> Place {
+        let (dimensions, groups, _) = self.first();
+        let Some(at) = column.checked_sub(1) else {
+            return Place::Total;
+        };
+        if at < dimensions {
+            return Place::Dimension(at);
+        }
+        if at < dimensions + groups {
+            return Place::Group(at - dimensions);
+        }
+        let (mut dimension, mut group, mut left) = (dimensions, groups, at - dimensions - groups);
+        for addition in &self.history.additions {
+            let (place, next) = match addition.what {
+                Added::Dimension => (Place::Dimension(dimension), &mut dimension),
+                Added::Group => (Place::Group(group), &mut group),
+                Added::Measure => continue,
+            };
+            if left == 0 {
+                return place;
+            }
+            left -= 1;
+            *next += 1;
+        }
+        Place::Total
+    }
+
+    fn column_of(&self, place: Place) -> usize {
+        let mut columns = 0..self.columns();
+        let found = columns.find(|&column| self.place(column) == place);
+        found.unwrap_or(0)
+    }
+
     /// The column of a dimension.
     pub fn dimension_column(&self, dimension: usize) -> usize {
-        1 + dimension
+        self.column_of(Place::Dimension(dimension))
     }
 
     /// The column of a group.
     pub fn group_column(&self, group: usize) -> usize {
-        1 + self.dimensions.len() + group
+        self.column_of(Place::Group(group))
+    }
+
+    /// When a column began: the first instant of the first slice that has it. The first ones always were there.
+    pub fn since(&self, column: usize) -> Millis {
+        let (dimensions, groups, _) = self.first();
+        let added = column.checked_sub(1 + dimensions + groups);
+        let of_columns = |what| what != Added::Measure;
+        self.history.since(added, of_columns)
+    }
+
+    /// The same of a dimension.
+    pub fn dimension_since(&self, dimension: usize) -> Millis {
+        let (dimensions, ..) = self.first();
+        let added = dimension.checked_sub(dimensions);
+        self.history.since(added, |what| what == Added::Dimension)
+    }
+
+    /// The same of a measure.
+    pub fn measure_since(&self, measure: usize) -> Millis {
+        let (.., measures) = self.first();
+        let added = measure.checked_sub(measures);
+        self.history.since(added, |what| what == Added::Measure)
+    }
+
+    /// How many columns a slice has that begins at this instant.
+    pub fn columns_at(&self, start: Millis) -> usize {
+        let later = self.history.after(start, |what| what != Added::Measure);
+        self.columns() - later
+    }
+
+    /// How many sums the cells of such a slice have.
+    pub fn sums_at(&self, start: Millis) -> usize {
+        let later = self.history.after(start, |what| what == Added::Measure);
+        self.sums() - later
+    }
+
+    /// The place of the new users among the sums.
+    pub fn new_sum(&self) -> Option<usize> {
+        self.new.map(|_| self.first().2)
+    }
+
+    /// The place of a measure among the sums.
+    pub fn measure_sum(&self, measure: usize) -> usize {
+        match self.new_sum() {
+            Some(new) if measure >= new => measure + 1,
+            _ => measure,
+        }
     }
 
     /// The group of exactly these dimensions, in whatever order; each of them is given once.
@@ -533,7 +639,7 @@ impl Schema {
         })
     }
 
-    /// How many sums a cell has: the measures, and then, where they are counted, the new users.
+    /// How many sums a cell of the newest slices has: the measures and, where they are counted, the new users.
     pub fn sums(&self) -> usize {
         self.measures.len() + usize::from(self.new.is_some())
     }
@@ -547,7 +653,7 @@ impl Schema {
         }
     }
 
-    /// How many values a column keeps apart in a slice; the total has none to keep.
+    /// How many values a column keeps apart in the newest slices; the total has none to keep.
     pub fn values_of(&self, column: usize) -> Option<u32> {
         match self.kind(column) {
             Column::Total => None,
@@ -556,13 +662,17 @@ impl Schema {
         }
     }
 
+    /// How many it keeps apart in a slice that ends at this instant.
+    pub fn values_at(&self, column: usize, end: Millis) -> Option<u32> {
+        let now = self.values_of(column)?;
+        Some(self.history.cap(column, end).unwrap_or(now))
+    }
+
     fn kind(&self, column: usize) -> Column<'_> {
-        let Some(dimension) = column.checked_sub(1) else {
-            return Column::Total;
-        };
-        match self.dimensions.get(dimension) {
-            Some(dimension) => Column::Dimension(dimension),
-            None => Column::Group(&self.groups[dimension - self.dimensions.len()]),
+        match self.place(column) {
+            Place::Total => Column::Total,
+            Place::Dimension(dimension) => Column::Dimension(&self.dimensions[dimension]),
+            Place::Group(group) => Column::Group(&self.groups[group]),
         }
     }
 
@@ -614,10 +724,22 @@ impl Schema {
             + groups * size_of::<usize>()
             + names
             + zone
+            + self.history.heap_bytes()
     }
 }
 
-/// What a column is of.
+/// What a column is of, by its position among its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Everything.
+    Total,
+    /// A dimension.
+    Dimension(usize),
+    /// A group.
+    Group(usize),
+}
+
+/// What a column is declared as.
 enum Column<'s> {
     Total,
     Dimension(&'s Dimension),

@@ -1293,6 +1293,30 @@ impl<T> Clause for OneOf<T> {
     }
 }
 
+/// `WORD value | WORD value`: one of several, one of which has to be there.
+pub struct OneRequired<T: 'static>(pub OneOf<T>);
+
+impl<T> Clause for OneRequired<T> {
+    type Slot<'a> = Option<(usize, T)>;
+    type Value<'a> = T;
+
+    like_optional!();
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let mut doc = self.0.describe(from, to);
+        doc.optional = false;
+        doc
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        let missing = || {
+            let words = self.0.words().join(" or ");
+            CommandError::form(format_args!("{words} is missing"))
+        };
+        slot.map(|(_, value)| value).ok_or_else(missing)
+    }
+}
+
 /// `[WORD | WORD]`: one of several words that exclude each other.
 pub struct OneWord<W> {
     /// In the documentation.

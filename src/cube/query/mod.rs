@@ -548,12 +548,9 @@ impl Plan {
             let rows = Vec::new();
             Ledger::Sums { at, rows }
         };
-        let measure = |at| {
-            if at < self.needs.measures {
-                sum(at)
-            } else {
-                Ledger::Events(vec![])
-            }
+        let measure = |at: usize| match self.needs.measures.get(at) {
+            Some(&place) => sum(place),
+            None => Ledger::Events(vec![]),
         };
         match self.order.map(|order| order.metric) {
             Some(Metric::Unique) => {

@@ -100,6 +100,8 @@ pub struct By {
 pub struct Segment {
     /// See the type.
     pub sources: Vec<Vec<u32>>,
+    /// How many sums all of their cells have: those of measures that had begun when the time did.
+    pub sums: usize,
 }
 
 /// A bucket.
@@ -114,11 +116,9 @@ pub struct Bucket {
 pub struct Needs {
     /// Whether users are.
     pub users: bool,
-    /// How many sums a cell has.
-    pub sums: usize,
-    /// How many of them are measures.
-    pub measures: usize,
-    /// Which of them is the new users.
+    /// The place of each measure among the sums of a cell.
+    pub measures: Vec<usize>,
+    /// The place of the new users.
     pub new: Option<usize>,
     /// Of users.
     pub hash: HashFamily,
@@ -167,6 +167,7 @@ impl<S: Slices> Pool<'_, S> {
         };
         Segment {
             sources: factors.iter().map(of_factor).collect(),
+            sums: self.slices.schema().sums_at(cover.from),
         }
     }
 }
@@ -179,7 +180,8 @@ impl Plan {
         let asked = when(slices, question.time.as_ref());
         let (level, columns) = columns(schema, &question)?;
         let metrics = metrics(schema, &question, level)?;
-        let cover = whole(slices, &asked);
+        let since = since(schema, &columns, &question);
+        let cover = whole(slices, &asked, since);
         let range = cover.from..cover.to;
         let mut factors = Vec::with_capacity(columns.len());
         for dimensions in &columns {
@@ -214,7 +216,10 @@ impl Plan {
         let by = by.collect();
         let buckets = match question.bucket {
             None => None,
-            Some(unit) => Some(buckets(pool, &question, unit, &asked, &range, &factors)?),
+            Some(unit) => {
+                let time = (&asked, &range, since);
+                Some(buckets(pool, &question, unit, time, &factors)?)
+            }
         };
         let uses_users = |metric: &Metric| matches!(metric, Metric::Unique | Metric::PerUser(_));
         Ok(Plan {
@@ -222,9 +227,10 @@ impl Plan {
             level,
             needs: Needs {
                 users: factors.len() > 1 || metrics.iter().any(uses_users),
-                sums: schema.measures.len() + usize::from(schema.new.is_some()),
-                measures: schema.measures.len(),
-                new: schema.new.map(|_| schema.measures.len()),
+                measures: (0..schema.measures.len())
+                    .map(|measure| schema.measure_sum(measure))
+                    .collect(),
+                new: schema.new_sum(),
                 hash: schema.hash,
                 confidence: with_interval(question.confidence),
                 solution: solution(&factors),
@@ -285,18 +291,42 @@ fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
     }
 }
 
+/// Since when there is everything that is asked about: the columns, and the measures that are asked for by name. Of
+/// others nothing is known in a stretch of time that begins before them.
+fn since(schema: &Schema, columns: &[Vec<usize>], question: &Question) -> Millis {
+    let columns = columns
+        .iter()
+        .map(|dimensions| schema.since(column_of(schema, dimensions)));
+    let ordered = question.order.map(|order| order.metric);
+    let named = question.metrics.iter().copied().chain(ordered);
+    let measures = named.filter_map(|metric| match metric {
+        Metric::Sum(at) | Metric::PerEvent(at) | Metric::PerUser(at) => {
+            Some(schema.measure_since(at))
+        }
+        Metric::Unique | Metric::Events | Metric::New => None,
+    });
+    columns.chain(measures).fold(Millis::MIN, Millis::max)
+}
+
+/// What is kept since an instant.
+fn kept_since(slices: &impl Slices, since: Millis) -> Option<Range<Millis>> {
+    let kept = slices.kept()?;
+    Some(kept.start.max(since)..kept.end)
+}
+
 /// What there is of the time that is asked about.
-fn whole(slices: &impl Slices, asked: &Range<Millis>) -> Cover {
-    let kept = slices.kept().unwrap_or(0..0);
+fn whole(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Cover {
+    let kept = kept_since(slices, since).unwrap_or(0..0);
     let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
     if clipped.is_empty() {
+        let from = asked.start.max(since);
         return Cover {
-            from: asked.start,
-            to: asked.end.max(asked.start),
+            from,
+            to: asked.end.max(from),
             pieces: Vec::new(),
         };
     }
-    slices.cover(clipped)
+    slices.cover_since(clipped, since)
 }
 
 /// The dimensions of each column that is read, and how the figures come about.
@@ -363,6 +393,15 @@ fn metrics(
     Ok(metrics)
 }
 
+/// The column of these dimensions.
+fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
+    match dimensions {
+        [] => 0,
+        [dimension] => schema.dimension_column(*dimension),
+        several => schema.group_column(schema.group_of(several).unwrap_or_default()),
+    }
+}
+
 /// What is read of the column of these dimensions.
 fn factor(
     slices: &impl Slices,
@@ -371,10 +410,10 @@ fn factor(
     question: &Question,
 ) -> Factor {
     let schema = slices.schema();
-    let (column, precision, order, all) = match dimensions {
-        [] => (0, schema.precision, vec![], Combinations::Values(0)),
+    let column = column_of(schema, dimensions);
+    let (precision, order, all) = match dimensions {
+        [] => (schema.precision, vec![], Combinations::Values(0)),
         [dimension] => (
-            schema.dimension_column(*dimension),
             schema.dimensions[*dimension].precision,
             dimensions.to_vec(),
             Combinations::Values(slices.names(*dimension).bound()),
@@ -383,7 +422,6 @@ fn factor(
             let at = schema.group_of(several).unwrap_or_default();
             let group = &schema.groups[at];
             (
-                schema.group_column(at),
                 group.precision,
                 group.dimensions.clone(),
                 Combinations::Members(slices.members(at)),
@@ -500,8 +538,7 @@ fn buckets<S: Slices>(
     pool: &mut Pool<S>,
     question: &Question,
     unit: Span,
-    asked: &Range<Millis>,
-    used: &Range<Millis>,
+    (asked, used, since): (&Range<Millis>, &Range<Millis>, Millis),
     factors: &[Factor],
 ) -> Result<Vec<Bucket>, Unanswerable> {
     let slices = pool.slices;
@@ -516,7 +553,7 @@ fn buckets<S: Slices>(
     if !unit.is_slice() || !may_fit {
         return Err(Unanswerable::Bucket(unit));
     }
-    let kept = slices.kept();
+    let kept = kept_since(slices, since);
     // Time that is not kept has buckets too, of which nothing is known; what was only rounded has none.
     let filled = match (question.gaps, &kept) {
         (Gaps::Left, _) => used.clone(),
@@ -552,11 +589,12 @@ fn buckets<S: Slices>(
             // Nothing has happened yet.
             Some(Segment {
                 sources: vec![Vec::new(); factors.len()],
+                sums: schema.sums_at(slice.start),
             })
         } else if part.is_empty() {
             None
         } else {
-            let cover = slices.cover(part.clone());
+            let cover = slices.cover_since(part.clone(), since);
             cover.is_exact(&part).then(|| pool.segment(&cover, factors))
         };
         if segment.is_none() && slice.end > oldest {

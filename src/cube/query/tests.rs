@@ -183,6 +183,7 @@ impl Model {
             },
             hash: HashFamily::default(),
             max_bytes: None,
+            history: Default::default(),
         };
         Model {
             schema,
