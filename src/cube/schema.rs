@@ -185,6 +185,21 @@ pub const RESERVED: &[&str] = &[
     "unique_upper", "upper", "zone",
 ];
 
+/// Metrics that are no measures, and what stands behind the name of a metric in the fields of a comparison. Together they
+/// are no names, nor are those of a measure and one of the latter.
+const METRICS: &[&str] = &["unique", "events", "new", "returning"];
+/// See [`METRICS`].
+const COMPARED: &[&str] = &[
+    "_previous",
+    "_change",
+    "_change_lower",
+    "_change_upper",
+    "_difference",
+    "_difference_lower",
+    "_difference_upper",
+    "_p_value",
+];
+
 /// Whether a word may be the name of a dimension or measure: a letter or underscore, then letters, digits and
 /// underscores, and none of [`RESERVED`].
 pub fn is_name(word: &[u8]) -> bool {
@@ -461,6 +476,14 @@ impl Schema {
             require(!is_reserved(name.as_bytes()), || {
                 SchemaError::Reserved(name.to_owned())
             })?;
+            let fields = COMPARED.iter();
+            let mut fields = fields.filter_map(|of_comparison| name.strip_suffix(of_comparison));
+            let is_field = fields.any(|metric| {
+                let mut metrics = METRICS.iter();
+                self.measures.iter().any(|measure| measure == metric)
+                    || metrics.any(|other| other.eq_ignore_ascii_case(metric))
+            });
+            require(!is_field, || SchemaError::Reserved(name.to_owned()))?;
             let twice = names[..position].contains(&name);
             require(!twice, || SchemaError::NameTwice(name.to_owned()))?;
         }

@@ -64,6 +64,15 @@ impl Tally {
                     method: Method::Hip,
                 })
             }),
+            Metric::Returning => {
+                let new = sum(needs.new?)?;
+                let users = self.estimate()?;
+                Some(Figure::Estimate(Estimate {
+                    value: (users.value - new).max(0.0),
+                    variance: users.variance + self.new_variance,
+                    method: Method::Hip,
+                }))
+            }
             Metric::Sum(at) => measure(at).map(Figure::Exact),
             Metric::PerEvent(at) => {
                 let sum = measure(at).filter(|_| self.events > 0)?;
@@ -193,9 +202,10 @@ impl Gathering {
         Some(tally)
     }
 
-    /// The users of the only row of one factor, as a sketch; `None` where the step is over first.
+    /// The users of a row of one factor, as a sketch; `None` where the step is over first.
     pub fn sketch(
         &mut self,
+        slot: Slot,
         factor: &Factor,
         needs: &Needs,
         readers: &mut Readers,
@@ -205,9 +215,9 @@ impl Gathering {
         let mut place = self
             .place
             .take()
-            .unwrap_or_else(|| Place::of(&[0], factors, readers.sums, self));
+            .unwrap_or_else(|| Place::of(&[slot], factors, readers.sums, self));
         let (readers, union) = (&mut readers.factors[0], &mut self.union);
-        if place.unite(0, factor, needs, readers, union, budget) {
+        if place.unite(slot, factor, needs, readers, union, budget) {
             return Some(self.union.sketch(needs.hash));
         }
         self.place = Some(place);
