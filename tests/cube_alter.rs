@@ -693,7 +693,7 @@ fn a_damaged_history_is_refused_or_a_cube_that_works() {
         stream.extend_from_slice(&frame.body[5..]);
         rest = after;
     }
-    let declaration = stream.len().min(2_000);
+    let declaration = stream.len().min(3_000);
     let mut accepted = 0;
     for i in 0..tries {
         let mut stream = stream.clone();

@@ -3,7 +3,7 @@
 //!
 //! No slice is made again for it, so a change takes no longer for a large cube than for a small one. What is added
 //! begins with the next slice after the newest event, and what exists stays as it is (see [`history`](super::history)).
-//! All of it follows from the change and the events before, so it is the same on every server.
+//! All of it follows from the change and the events before, so it is the same wherever it is done again.
 
 use super::body::Cube;
 use super::calendar::Span;

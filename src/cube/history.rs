@@ -15,16 +15,15 @@
 //! So what a slice consists of follows from where it begins, and is nowhere noted.
 
 use super::calendar::Millis;
-use super::schema::Schema;
 
 /// What can be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// The next of [`Schema::dimensions`].
+    /// The next dimension of a schema.
     Dimension,
-    /// The next of [`Schema::groups`].
+    /// The next group.
     Group,
-    /// The next of [`Schema::measures`].
+    /// The next measure.
     Measure,
 }
 
@@ -106,28 +105,6 @@ impl History {
     /// The instant at which slices of a tier must end, or before, to be gone, whatever its retention.
     pub fn floor(&self, tier: usize) -> Millis {
         self.floors.get(tier).copied().unwrap_or(Millis::MIN)
-    }
-
-    /// Whether it may be that of this schema, as far as can be said without knowing which slices there are.
-    pub fn fits(&self, schema: &Schema) -> bool {
-        let lists = [
-            (Added::Dimension, schema.dimensions.len()),
-            (Added::Group, schema.groups.len()),
-            (Added::Measure, schema.measures.len()),
-        ];
-        let since = self.additions.iter().map(|addition| addition.since);
-        let finest = schema.tiers[0].slice;
-        let is_border = |at: Millis| schema.calendar.slice(finest, at).start == at;
-        let caps = &self.caps;
-        lists.iter().all(|&(what, len)| self.count(what) <= len)
-            && since.clone().is_sorted()
-            && since.clone().all(is_border)
-            && (self.floors.is_empty() || self.floors.len() == schema.tiers.len())
-            && caps.is_sorted_by_key(|cap| cap.until)
-            && caps.iter().all(|cap| {
-                let range = 1..=super::schema::MAX_VALUES;
-                (1..schema.columns()).contains(&cap.column) && range.contains(&cap.values)
-            })
     }
 
     /// Bytes that it occupies beside itself.

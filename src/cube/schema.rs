@@ -417,8 +417,37 @@ impl Schema {
         self.check_tiers()?;
         self.check_names()?;
         self.check_groups()?;
-        self.check_numbers()?;
-        require(self.history.fits(self), || SchemaError::History)
+        // What is asked of columns rests on it.
+        require(self.has_history(), || SchemaError::History)?;
+        self.check_numbers()
+    }
+
+    /// Whether its history can be that of it, as far as can be said without knowing which slices there are.
+    fn has_history(&self) -> bool {
+        let History {
+            additions,
+            caps,
+            floors,
+        } = &self.history;
+        let lists = [
+            (Added::Dimension, self.dimensions.len()),
+            (Added::Group, self.groups.len()),
+            (Added::Measure, self.measures.len()),
+        ];
+        let since = additions.iter().map(|addition| addition.since);
+        let finest = self.tiers[0].slice;
+        let is_border = |at: Millis| self.calendar.slice(finest, at).start == at;
+        let columns = 1..1 + self.dimensions.len() + self.groups.len();
+        lists
+            .iter()
+            .all(|&(what, len)| self.history.count(what) <= len)
+            && since.clone().is_sorted()
+            && since.clone().all(is_border)
+            && (floors.is_empty() || floors.len() == self.tiers.len())
+            && caps.is_sorted_by_key(|cap| cap.until)
+            && caps
+                .iter()
+                .all(|cap| columns.contains(&cap.column) && (1..=MAX_VALUES).contains(&cap.values))
     }
 
     fn check_tiers(&self) -> Result<(), SchemaError> {

@@ -23,12 +23,13 @@
 //! difference, two-sided and by the normal approximation, are about that. Sums have none, since nothing is known of how
 //! their events vary.
 
-use super::super::question::{Between, Compared, Comparison, Figure, Metric};
+use super::super::question::{Between, Compared, Comparison, Figure, Level, Metric, Row};
+use super::super::schema::OTHER;
+use super::super::source::Settled;
 use super::cost::Budget;
 use super::gather::{Gathering, Readers, Tally};
 use super::plan::{Factor, Other, Plan, Segment};
 use super::selection::{Selection, Slot};
-use super::{Filling, OTHER_ROW, Work};
 use crate::sketch::estimate::normal_quantile;
 use crate::sketch::joint::{Joint, SetMask};
 use crate::sketch::{Estimate, Method, Sketch};
@@ -36,9 +37,21 @@ use crate::sketch::{Estimate, Method, Sketch};
 /// The most rows whose covariance is solved for.
 pub const MOST_PAIRS: usize = 100;
 
+/// The rows of an answer, and what they were made of.
+pub struct Made<'a> {
+    /// How.
+    pub plan: &'a Plan,
+    /// Of what.
+    pub pool: &'a [Settled],
+    /// As they are told.
+    pub rows: &'a [Row],
+    /// For each of them, the segment and its slots in all factors; none of `(other)`.
+    pub places: &'a [(usize, Option<Vec<Slot>>)],
+}
+
 /// Comparing rows: how far it has come.
+#[derive(Default)]
 pub struct Comparing {
-    filling: Filling,
     gathering: Gathering,
     segment: Option<usize>,
     /// Of the row at hand.
@@ -61,42 +74,23 @@ struct Pair {
 }
 
 impl Comparing {
-    /// Of rows that are filled in.
-    pub fn new(filling: Filling) -> Comparing {
-        Comparing {
-            filling,
-            gathering: Gathering::default(),
-            segment: None,
-            other: None,
-            sketch: None,
-            rows: Vec::new(),
+    /// What has come out.
+    pub fn into_comparison(self, plan: &Plan) -> Comparison {
+        Comparison {
+            range: plan.compared.as_ref().and_then(|other| other.range.clone()),
+            wide: plan.needs.users && !has_pairs(plan, self.rows.len()),
+            rows: self.rows,
         }
     }
 
-    /// The rows, and what they were compared with.
-    pub fn into_parts(self, plan: &Plan) -> (Filling, Comparison) {
-        let range = plan.compared.as_ref().and_then(|other| other.range.clone());
-        let wide = plan.needs.users && !self.pairs(plan);
-        let comparison = Comparison {
-            range,
-            wide,
-            rows: self.rows,
-        };
-        (self.filling, comparison)
-    }
-
-    /// Whether it is solved for what both sides have in common.
-    fn pairs(&self, plan: &Plan) -> bool {
-        plan.needs.users && plan.factors.len() == 1 && self.filling.done.len() <= MOST_PAIRS
-    }
-
     /// Goes on; whether all rows are compared.
-    pub fn go_on(&mut self, work: &Work, budget: &mut Budget) -> bool {
-        let plan = &work.plan;
+    pub fn go_on(&mut self, made: &Made, budget: &mut Budget) -> bool {
+        let plan = made.plan;
         let Some(other) = &plan.compared else {
             return true;
         };
-        while let Some(&(segment, row)) = self.filling.places.get(self.rows.len()) {
+        while let Some((segment, slots)) = made.places.get(self.rows.len()) {
+            let segment = *segment;
             if budget.is_spent() {
                 return false;
             }
@@ -109,10 +103,13 @@ impl Comparing {
                 Some(buckets) => buckets[segment].segment.as_ref(),
             };
             let row = match (own, &other.segments[segment]) {
-                (Some(own), Some(then)) => match self.row(work, other, row, (own, then), budget) {
-                    Some(row) => row,
-                    None => return false,
-                },
+                (Some(own), Some(then)) => {
+                    let slots = slots.clone().unwrap_or_else(|| vec![OTHER]);
+                    match self.row(made, other, &slots, (own, then), budget) {
+                        Some(row) => row,
+                        None => return false,
+                    }
+                }
                 _ => vec![None; plan.metrics.len()],
             };
             self.rows.push(row);
@@ -124,18 +121,14 @@ impl Comparing {
     /// Compares a row; `None` where the step is over first.
     fn row(
         &mut self,
-        work: &Work,
+        made: &Made,
         other: &Other,
-        row: Option<u32>,
+        slots: &[Slot],
         (own, then): (&Segment, &Segment),
         budget: &mut Budget,
     ) -> Option<Vec<Option<Compared>>> {
-        let plan = &work.plan;
+        let plan = made.plan;
         let factors = other.factors.as_ref().unwrap_or(&plan.factors);
-        let slots: Vec<Slot> = match row {
-            Some(row) => self.filling.rows.slots(row, plan),
-            None => vec![OTHER_ROW],
-        };
         let place = |(slot, (own, other)): (&Slot, (&Factor, &Factor))| match &own.selection {
             Selection::Each | Selection::Named(_) => Some(*slot),
             // Of another table they are other slots.
@@ -149,14 +142,14 @@ impl Comparing {
             .zip(plan.factors.iter().zip(factors))
             .map(place);
         let places: Option<Vec<Slot>> = places.collect();
-        let mut readers = Readers::new(&work.pool, then);
+        let mut readers = Readers::new(made.pool, then);
         // Values that do not occur on the other side are nothing there.
         let nowhere = Segment {
             sources: vec![Vec::new(); factors.len()],
             sums: then.sums,
         };
         let places = places.unwrap_or_else(|| {
-            readers = Readers::new(&work.pool, &nowhere);
+            readers = Readers::new(made.pool, &nowhere);
             vec![0; factors.len()]
         });
         if self.other.is_none() {
@@ -164,9 +157,9 @@ impl Comparing {
             self.other =
                 Some(gathering.tally(&places, factors, &plan.needs, &mut readers, budget)?);
         }
-        let pair = match self.pairs(plan) {
+        let pair = match has_pairs(plan, made.rows.len()) {
             true => Some(self.pair(
-                work,
+                made,
                 (slots[0], own),
                 (&factors[0], places[0]),
                 readers,
@@ -175,12 +168,12 @@ impl Comparing {
             false => None,
         };
         let tally = self.other.as_ref()?;
-        let figures = &self.filling.done[self.rows.len()].figures;
+        let figures = &made.rows[self.rows.len()].figures;
         let metrics = plan.metrics.iter().zip(figures);
         let compared = metrics.map(|(&metric, figure)| {
             let before = tally.figure(metric, &plan.needs)?;
             let before = match plan.level {
-                super::Level::Users if metric != Metric::Unique => return None,
+                Level::Users if metric != Metric::Unique => return None,
                 _ => before,
             };
             let sides = Sides {
@@ -206,16 +199,16 @@ impl Comparing {
     /// Solves for what a row has in common with its other side; `None` where the step is over first.
     fn pair(
         &mut self,
-        work: &Work,
+        made: &Made,
         (slot, own): (Slot, &Segment),
         (factor, place): (&Factor, Slot),
         mut then: Readers,
         budget: &mut Budget,
     ) -> Option<Pair> {
-        let plan = &work.plan;
+        let plan = made.plan;
         let own_factor = &plan.factors[0];
         if self.sketch.is_none() {
-            let mut now = Readers::new(&work.pool, own);
+            let mut now = Readers::new(made.pool, own);
             let gathering = &mut self.gathering;
             self.sketch =
                 Some(gathering.sketch(slot, own_factor, &plan.needs, &mut now, budget)?);
@@ -226,6 +219,11 @@ impl Comparing {
         budget.spend(plan.needs.pair);
         Pair::solve(now, &before)
     }
+}
+
+/// Whether it is solved for what both sides of so many rows have in common.
+fn has_pairs(plan: &Plan, rows: usize) -> bool {
+    plan.needs.users && plan.factors.len() == 1 && rows <= MOST_PAIRS
 }
 
 impl Pair {

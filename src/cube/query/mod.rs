@@ -48,7 +48,7 @@ use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
 use crate::sketch::{Precision, Sketch};
 use best::Best;
-use compare::Comparing;
+use compare::{Comparing, Made};
 use cost::Budget;
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
@@ -92,7 +92,7 @@ enum Phase {
     Survey(Survey),
     Choose(Box<Choice>),
     Fill(Box<Filling>),
-    Compare(Box<Comparing>),
+    Compare(Box<(Filling, Comparing)>),
     Done,
 }
 
@@ -163,8 +163,8 @@ struct Filling {
     /// Of the whole range.
     other_events: Option<u64>,
     done: Vec<Row>,
-    /// For each of them, the segment and the row; `None` of `(other)`.
-    places: Vec<(usize, Option<u32>)>,
+    /// For each of them, where rows are compared, the segment and its slots; none of `(other)`.
+    places: Vec<(usize, Option<Vec<Slot>>)>,
 }
 
 impl Query {
@@ -231,18 +231,21 @@ impl Query {
                     Err(too_many) => return Some(Err(too_many)),
                     Ok(false) => Err(Phase::Fill(filling)),
                     Ok(true) if work.plan.compared.is_some() => {
-                        Ok(Phase::Compare(Box::new(Comparing::new(*filling))))
+                        Ok(Phase::Compare(Box::new((*filling, Comparing::default()))))
                     }
                     Ok(true) => return Some(Ok(filling.into_answer(&work.plan))),
                 },
-                Phase::Compare(mut comparing) => match comparing.go_on(work, &mut budget) {
-                    false => Err(Phase::Compare(comparing)),
-                    true => {
-                        let (filling, comparison) = comparing.into_parts(&work.plan);
-                        self.comparison = Some(comparison);
-                        return Some(Ok(filling.into_answer(&work.plan)));
+                Phase::Compare(mut comparing) => {
+                    let (filling, comparing_rows) = &mut *comparing;
+                    match comparing_rows.go_on(&filling.made(work), &mut budget) {
+                        false => Err(Phase::Compare(comparing)),
+                        true => {
+                            let (filling, comparing) = *comparing;
+                            self.comparison = Some(comparing.into_comparison(&work.plan));
+                            return Some(Ok(filling.into_answer(&work.plan)));
+                        }
                     }
-                },
+                }
                 Phase::Done => return None,
             };
             match next {
@@ -947,7 +950,10 @@ impl Filling {
                 None => false,
             };
             if is_row || keeps_all {
-                self.places.push((self.segment, Some(candidate.row)));
+                if plan.compared.is_some() {
+                    let slots = self.rows.slots(candidate.row, plan);
+                    self.places.push((self.segment, Some(slots)));
+                }
                 self.done.push(Row {
                     bucket,
                     values: self.rows.values(candidate.row, plan),
@@ -960,13 +966,25 @@ impl Filling {
         let here = other_events > 0 || keeps_all;
         if has_other && here {
             let tally = self.tallies.get(self.chosen.len()).and_then(Option::as_ref);
-            self.places.push((self.segment, None));
+            if plan.compared.is_some() {
+                self.places.push((self.segment, None));
+            }
             self.done.push(Row {
                 bucket,
                 values: plan.by.iter().map(|_| Arc::from(OTHER_NAME)).collect(),
                 figures: figures(tally),
                 at_least: false,
             });
+        }
+    }
+
+    /// The rows, to be compared.
+    fn made<'a>(&'a self, work: &'a Work) -> Made<'a> {
+        Made {
+            plan: &work.plan,
+            pool: &work.pool,
+            rows: &self.done,
+            places: &self.places,
         }
     }
 
