@@ -134,6 +134,7 @@ fn schema(dimensions: usize, groups: usize, measures: usize) -> Schema {
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: History::default(),
     };
     schema.check().unwrap();
     schema

@@ -268,7 +268,7 @@ def assert_analyst(c):
                      "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"], "HLL.CUBE.STORE": ["d", "k"],
                      "HLL.CUBE.TOP": ["k", "d", 1], "HLL.CUBE.INFO": ["k"], "HLL.CUBE.ADD": ["k", 1, "x"],
                      "HLL.CUBE.SERIES": ["k", "BUCKET", "1d"], "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"],
-                     "HLL.CUBE.CREATE": ["k"], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
+                     "HLL.CUBE.CREATE": ["k"], "HLL.CUBE.ALTER": ["k", "VALUES", "d", 1], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
         may = "readonly" in flags and name != "HLL.EXPORT"
         assert (c("ACL", "DRYRUN", "analyst", name, *arguments) == "OK") == may, name
     for other in (["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["GET", "k"]):

@@ -33,6 +33,7 @@
 //! * With buckets, rows are chosen and ordered by the whole range.
 
 mod best;
+mod compare;
 mod cost;
 mod expected;
 mod gather;
@@ -41,12 +42,13 @@ mod plan;
 mod selection;
 
 use super::question::{
-    Answer, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
+    Answer, Comparison, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
 };
 use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
-use crate::sketch::Sketch;
+use crate::sketch::{Precision, Sketch};
 use best::Best;
+use compare::{Comparing, Made};
 use cost::Budget;
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
@@ -64,6 +66,7 @@ pub struct Query {
     bytes: usize,
     work: Work,
     phase: Phase,
+    comparison: Option<Comparison>,
 }
 
 /// A union that is being made, of all cells that meet the conditions of a question.
@@ -89,6 +92,7 @@ enum Phase {
     Survey(Survey),
     Choose(Box<Choice>),
     Fill(Box<Filling>),
+    Compare(Box<(Filling, Comparing)>),
     Done,
 }
 
@@ -159,6 +163,8 @@ struct Filling {
     /// Of the whole range.
     other_events: Option<u64>,
     done: Vec<Row>,
+    /// For each of them, where rows are compared, the segment and its slots; none of `(other)`.
+    places: Vec<(usize, Option<Vec<Slot>>)>,
 }
 
 impl Query {
@@ -170,6 +176,7 @@ impl Query {
             bytes,
             work,
             phase: Phase::Prepare,
+            comparison: None,
         })
     }
 
@@ -181,6 +188,20 @@ impl Query {
     /// Bytes that live on until the answer is there.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What the comparison says that was asked for, once the answer is there; it is given once.
+    pub fn take_comparison(&mut self) -> Option<Comparison> {
+        self.comparison.take()
+    }
+
+    /// The lowest precision that users may have been folded to.
+    pub fn precision(&self) -> Precision {
+        let factors = self.work.plan.factors.iter();
+        factors
+            .map(|factor| factor.lowest)
+            .min()
+            .unwrap_or_default()
     }
 
     /// Works on the answer for about a third of a millisecond; `None` where it is not finished. It is given once: asked
@@ -209,8 +230,22 @@ impl Query {
                 Phase::Fill(mut filling) => match filling.go_on(work, &mut budget) {
                     Err(too_many) => return Some(Err(too_many)),
                     Ok(false) => Err(Phase::Fill(filling)),
+                    Ok(true) if work.plan.compared.is_some() => {
+                        Ok(Phase::Compare(Box::new((*filling, Comparing::default()))))
+                    }
                     Ok(true) => return Some(Ok(filling.into_answer(&work.plan))),
                 },
+                Phase::Compare(mut comparing) => {
+                    let (filling, comparing_rows) = &mut *comparing;
+                    match comparing_rows.go_on(&filling.made(work), &mut budget) {
+                        false => Err(Phase::Compare(comparing)),
+                        true => {
+                            let (filling, comparing) = *comparing;
+                            self.comparison = Some(comparing.into_comparison(&work.plan));
+                            return Some(Ok(filling.into_answer(&work.plan)));
+                        }
+                    }
+                }
                 Phase::Done => return None,
             };
             match next {
@@ -231,6 +266,7 @@ impl UnionQuery {
         let question = Question {
             by: Vec::new(),
             bucket: None,
+            against: None,
             metrics: vec![Metric::Unique],
             order: None,
             ..question
@@ -271,7 +307,7 @@ impl UnionQuery {
         let mut readers = Readers::new(&work.pool, &plan.whole);
         let factor = plan.factors.first()?;
         self.gathering
-            .sketch(factor, &plan.needs, &mut readers, &mut budget)
+            .sketch(0, factor, &plan.needs, &mut readers, &mut budget)
     }
 }
 
@@ -303,7 +339,7 @@ impl Work {
                 return false;
             }
         }
-        while let Some(factor) = self.plan.factors.get_mut(self.selected) {
+        while let Some(factor) = self.plan.factor_mut(self.selected) {
             if let Selection::Table(table) = &mut factor.selection
                 && !table.extend(&factor.all, &factor.by, budget)
             {
@@ -548,12 +584,9 @@ impl Plan {
             let rows = Vec::new();
             Ledger::Sums { at, rows }
         };
-        let measure = |at| {
-            if at < self.needs.measures {
-                sum(at)
-            } else {
-                Ledger::Events(vec![])
-            }
+        let measure = |at: usize| match self.needs.measures.get(at) {
+            Some(&place) => sum(place),
+            None => Ledger::Events(vec![]),
         };
         match self.order.map(|order| order.metric) {
             Some(Metric::Unique) => {
@@ -561,7 +594,7 @@ impl Plan {
             }
             Some(Metric::Sum(at) | Metric::PerEvent(at)) => measure(at),
             Some(Metric::New) => self.needs.new.map_or(events, sum),
-            Some(Metric::Events | Metric::PerUser(_)) | None => events,
+            Some(Metric::Events | Metric::Returning | Metric::PerUser(_)) | None => events,
         }
     }
 
@@ -788,6 +821,7 @@ impl Choice {
             gathering: Gathering::default(),
             other_events: None,
             done: Vec::new(),
+            places: Vec::new(),
         }
     }
 }
@@ -916,6 +950,10 @@ impl Filling {
                 None => false,
             };
             if is_row || keeps_all {
+                if plan.compared.is_some() {
+                    let slots = self.rows.slots(candidate.row, plan);
+                    self.places.push((self.segment, Some(slots)));
+                }
                 self.done.push(Row {
                     bucket,
                     values: self.rows.values(candidate.row, plan),
@@ -928,12 +966,25 @@ impl Filling {
         let here = other_events > 0 || keeps_all;
         if has_other && here {
             let tally = self.tallies.get(self.chosen.len()).and_then(Option::as_ref);
+            if plan.compared.is_some() {
+                self.places.push((self.segment, None));
+            }
             self.done.push(Row {
                 bucket,
                 values: plan.by.iter().map(|_| Arc::from(OTHER_NAME)).collect(),
                 figures: figures(tally),
                 at_least: false,
             });
+        }
+    }
+
+    /// The rows, to be compared.
+    fn made<'a>(&'a self, work: &'a Work) -> Made<'a> {
+        Made {
+            plan: &work.plan,
+            pool: &work.pool,
+            rows: &self.done,
+            places: &self.places,
         }
     }
 

@@ -209,6 +209,15 @@ impl Selection {
         }
     }
 
+    /// The slot that has these values in a selection that rows come from by a table. Numbers that are named there make
+    /// one row.
+    pub fn slot_of(&self, values: Numbers) -> Option<Slot> {
+        match self {
+            Selection::Table(table) => table.found.get(&values).copied(),
+            Selection::Each | Selection::Named(_) => Some(0),
+        }
+    }
+
     /// About how many numbers belong to it, for the estimate of costs.
     pub fn numbers(&self, all: &Combinations) -> usize {
         match self {

@@ -493,6 +493,15 @@ impl Joint {
         }
     }
 
+    /// The sum of an amount for each element, which depends on the sets that it is in, and its variance about the
+    /// truth. Of two sets, 1 for those in the first and -1 for those in the second is what the first has more.
+    pub fn weighted(&self, amount: impl Fn(SetMask) -> f64) -> (f64, f64) {
+        let amount = |region: Mask| amount(SetMask(region as u8));
+        let regions = self.regions.iter();
+        let sum = regions.fold(0.0, |sum, &(region, n)| sum + amount(region) * n);
+        (sum, self.variance(amount))
+    }
+
     /// The elements that all of these sets have in common.
     pub fn intersection(&self, sets: SetMask) -> JointEstimate {
         self.estimate(Segment::all(sets))
