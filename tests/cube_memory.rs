@@ -13,6 +13,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
+use redis_hll::cube::history::History;
 use redis_hll::cube::intern::MAX_NUMBERS;
 use redis_hll::cube::schema::{Dimension, Group, Schema, Tier};
 use redis_hll::cube::{Cube, Event};
