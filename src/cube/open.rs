@@ -285,12 +285,13 @@ impl OpenColumn {
 
     /// Whether the array of the sum has become longer. A sum that the cells do not have is not added.
     fn add_sum(&mut self, sum: usize, at: usize, amount: f64) -> bool {
+        if sum >= self.width {
+            return false;
+        }
         if self.sums.is_empty() {
             self.sums = vec![Paged::default(); self.width];
         }
-        let Some(sums) = self.sums.get_mut(sum) else {
-            return false;
-        };
+        let sums = &mut self.sums[sum];
         let longer = sums.len() <= at;
         sums.fill_to(at + 1);
         if let Some(sum) = sums.get_mut(at) {
