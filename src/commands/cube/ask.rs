@@ -172,7 +172,10 @@ impl Word for Test {
 pub const WHERE: Repeated<Block<ConditionClause<'static>>> = Repeated("WHERE", Block::new());
 
 /// The conditions, each on a dimension of its own.
-fn conditions(cube: &Cube, clauses: &[ConditionClause]) -> Result<Vec<Condition>, CommandError> {
+pub fn conditions(
+    cube: &Cube,
+    clauses: &[ConditionClause],
+) -> Result<Vec<Condition>, CommandError> {
     let mut conditions: Vec<Condition> = Vec::with_capacity(clauses.len());
     for clause in clauses {
         let (test, values) = clause.values;
@@ -288,6 +291,7 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
         Unanswerable::NoNew => CommandError::invalid(
             "this cube does not count new users, create one with NEW or ask for no new",
         ),
+        Unanswerable::Hashes(mismatch) => mismatch.into(),
     }
 }
 

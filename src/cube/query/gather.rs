@@ -185,9 +185,10 @@ impl Gathering {
         Some(tally)
     }
 
-    /// The users of the only row of one factor, as a sketch; `None` where the step is over first.
+    /// The users of one slot of one factor, as a sketch; `None` where the step is over first.
     pub fn sketch(
         &mut self,
+        slot: Slot,
         factor: &Factor,
         needs: &Needs,
         readers: &mut Readers,
@@ -197,8 +198,15 @@ impl Gathering {
         let mut place = self
             .place
             .take()
-            .unwrap_or_else(|| Place::of(&[0], factors, needs, self));
-        if place.unite(0, factor, needs, &mut readers.0[0], &mut self.union, budget) {
+            .unwrap_or_else(|| Place::of(&[slot], factors, needs, self));
+        if place.unite(
+            slot,
+            factor,
+            needs,
+            &mut readers.0[0],
+            &mut self.union,
+            budget,
+        ) {
             return Some(self.union.sketch(needs.hash));
         }
         self.place = Some(place);

@@ -32,13 +32,17 @@
 //!   conditions it holds what meets them and what does not. Rows of named values then say that they are lower bounds.
 //! * With buckets, rows are chosen and ordered by the whole range.
 
+mod analysis;
 mod best;
+mod cohorts;
 mod cost;
 mod expected;
+mod funnels;
 mod gather;
 mod ledger;
 mod plan;
 mod selection;
+mod sets;
 
 use super::question::{
     Answer, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
@@ -46,12 +50,19 @@ use super::question::{
 use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
 use crate::sketch::Sketch;
+pub use analysis::{Analysis, Finding, Findings, Solver};
 use best::Best;
+pub use cohorts::{
+    Cohort, Followed, Lifecycle, LifecycleQuery, LifecycleQuestion, Lifecycles, RetentionQuery,
+    RetentionQuestion, Retentions, States,
+};
 use cost::Budget;
+pub use funnels::{CampaignQuery, Campaigns, FunnelQuery, Funnels, StepsQuestion};
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
 use plan::{Factor, MAX_ROWS, Plan, Pool, Segment};
 use selection::{Numbers, Selection, Slot};
+pub use sets::Operands;
 use std::cmp::Ordering;
 use std::mem;
 use std::ops::Range;
@@ -186,6 +197,12 @@ impl Query {
     /// Works on the answer for about a third of a millisecond; `None` where it is not finished. It is given once: asked
     /// again after that there is nothing more.
     pub fn step(&mut self) -> Option<Result<Answer, Unanswerable>> {
+        let filled = self.fill()?;
+        Some(filled.map(|filling| filling.into_answer(&self.work.plan)))
+    }
+
+    /// The same, as far as the rows that were filled in.
+    fn fill(&mut self) -> Option<Result<Box<Filling>, Unanswerable>> {
         let mut budget = Budget::of_a_step();
         let work = &mut self.work;
         loop {
@@ -209,7 +226,7 @@ impl Query {
                 Phase::Fill(mut filling) => match filling.go_on(work, &mut budget) {
                     Err(too_many) => return Some(Err(too_many)),
                     Ok(false) => Err(Phase::Fill(filling)),
-                    Ok(true) => return Some(Ok(filling.into_answer(&work.plan))),
+                    Ok(true) => return Some(Ok(filling)),
                 },
                 Phase::Done => return None,
             };
@@ -271,7 +288,7 @@ impl UnionQuery {
         let mut readers = Readers::new(&work.pool, &plan.whole);
         let factor = plan.factors.first()?;
         self.gathering
-            .sketch(factor, &plan.needs, &mut readers, &mut budget)
+            .sketch(0, factor, &plan.needs, &mut readers, &mut budget)
     }
 }
 
@@ -433,11 +450,17 @@ impl Rows {
 
     /// One of them.
     fn name<'p>(&self, row: u32, by: usize, plan: &'p Plan) -> &'p [u8] {
+        let number = self.number(row, by, plan);
+        plan.by[by].names.get(number).unwrap_or_default()
+    }
+
+    /// Its number.
+    fn number(&self, row: u32, by: usize, plan: &Plan) -> u32 {
         let by = &plan.by[by];
         let factor: &Factor = &plan.factors[by.factor];
         let slot = self.slot(row, by.factor);
         let numbers: Numbers = factor.selection.values(slot, &factor.all, &factor.by);
-        by.names.get(numbers[by.place]).unwrap_or_default()
+        numbers[by.place]
     }
 
     /// By the bytes of the values.

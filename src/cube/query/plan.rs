@@ -111,6 +111,7 @@ pub struct Bucket {
 }
 
 /// What is wanted of cells.
+#[derive(Clone)]
 pub struct Needs {
     /// Whether users are.
     pub users: bool,
@@ -150,7 +151,8 @@ impl<S: Slices> Pool<'_, S> {
         self.sources
     }
 
-    fn segment(&mut self, cover: &Cover, factors: &[Factor]) -> Segment {
+    /// Of what these slices have of these factors.
+    pub fn segment(&mut self, cover: &Cover, factors: &[Factor]) -> Segment {
         let of_factor = |factor: &Factor| {
             let mut positions = Vec::with_capacity(cover.pieces.len());
             for piece in &cover.pieces {
@@ -264,7 +266,7 @@ fn with_interval(confidence: f64) -> f64 {
 }
 
 /// The time that is asked about.
-fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
+pub fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
     match time {
         None => slices.kept().unwrap_or(0..0),
         Some(Time::Between(range)) => range.clone(),
@@ -286,7 +288,7 @@ fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
 }
 
 /// What there is of the time that is asked about.
-fn whole(slices: &impl Slices, asked: &Range<Millis>) -> Cover {
+pub fn whole(slices: &impl Slices, asked: &Range<Millis>) -> Cover {
     let kept = slices.kept().unwrap_or(0..0);
     let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
     if clipped.is_empty() {
@@ -364,7 +366,7 @@ fn metrics(
 }
 
 /// What is read of the column of these dimensions.
-fn factor(
+pub fn factor(
     slices: &impl Slices,
     cover: &Cover,
     dimensions: &[usize],

@@ -148,6 +148,11 @@ impl Table {
         slot
     }
 
+    /// The slot of these values, if there are numbers that have them.
+    fn slot_of(&self, values: Numbers) -> Option<Slot> {
+        self.found.get(&values).copied()
+    }
+
     /// The slot of a number, or [`NONE`].
     #[inline]
     pub fn slot(&self, number: u32) -> Slot {
@@ -206,6 +211,18 @@ impl Selection {
                 )
             }
             Selection::Table(table) => table.values.get(slot as usize).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The slot that stands for a value of the only dimension that was asked by; `None` where nothing does.
+    pub fn slot_of(&self, value: u32) -> Option<Slot> {
+        match self {
+            Selection::Each => Some(value),
+            Selection::Named(named) => {
+                let mut slots = named.iter().filter(|&&(_, number)| number == value);
+                slots.next().map(|&(slot, _)| slot)
+            }
+            Selection::Table(table) => table.slot_of([value, 0, 0, 0]),
         }
     }
 

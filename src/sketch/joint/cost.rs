@@ -41,6 +41,12 @@ const FIT: [f64; MAX_SETS + 1] = [
 /// The expected time of one solution for all of these sketches.
 pub fn solution<'a>(sketches: impl IntoIterator<Item = &'a Sketch>) -> Duration {
     let (tokens, registers) = sizes(sketches);
+    of_sizes(&tokens, &registers)
+}
+
+/// The same for sketches that are known by their sizes only: how many tokens each sparse one has, and how many
+/// registers each dense one.
+pub fn of_sizes(tokens: &[usize], registers: &[usize]) -> Duration {
     let sets = tokens.len() + registers.len();
     let coarsest = registers.iter().copied().min();
     let finer = registers.iter().filter(|&&own| Some(own) != coarsest);
