@@ -1,6 +1,7 @@
 //! How well sketches answer questions about several sets at once, and how fast.
 //!
-//! `cargo bench -p benches --bench joint -- [--trials N] [--seed S] [--quick | --costs | --scan [--precision P]]`
+//! `cargo bench -p benches --bench joint -- [--trials N] [--seed S] [--quick | --costs | --widths | --figures |
+//! --scan [--precision P]]`
 //!
 //! Every trial draws new random sets, so what is measured is the error over hash functions. Each
 //! figure stands beside the limit it must keep; the program ends with status 1 if one does not. 300
@@ -17,6 +18,12 @@
 //! normal interval of the same estimates stands beside. Trials at p = 12 are half of N, and so on down to a
 //! hundred.
 //!
+//! `--figures` does the same for the figures that stand beside an answer: what a set or a union counts in a joint
+//! solution, and the shares of one set in another and of a funnel's first step. It judges how often the intervals
+//! of each figure hold the truth, and writes that into docs/accuracy.md.
+//!
+//! `--widths` measures how wide 95 % intervals are, and writes the tables of docs/funnels.md.
+//!
 //! The rows of a table:
 //!
 //! * **joint**: `sketch::joint`, the way the server answers.
@@ -32,10 +39,11 @@ mod page;
 use datasketches::theta::{ThetaIntersection, ThetaSketch, ThetaSketchBuilder};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use redis_hll::sketch::analytics::FunnelStep;
 use redis_hll::sketch::estimate::normal_quantile;
 use redis_hll::sketch::joint::{Joint, Segment, SetMask, cost};
 use redis_hll::sketch::register::HISTORY;
-use redis_hll::sketch::{Dense, HashFamily, Precision, Sketch};
+use redis_hll::sketch::{Bounded, Dense, HashFamily, Precision, Sketch};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -71,29 +79,42 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(complaint) => {
             eprintln!(
-                "{complaint}\nusage: joint [--trials N] [--seed S] [--quick | --costs | --scan [--precision P]]"
+                "{complaint}\nusage: joint [--trials N] [--seed S] [--quick | --costs | --widths | --figures | --scan [--precision P]]"
             );
             return ExitCode::from(2);
         }
     };
-    if options.costs {
-        return costs(&options);
+    match options.mode {
+        Mode::Errors => errors_of_everything(&options),
+        Mode::Costs => costs(&options),
+        Mode::Scan => scan(&options),
+        Mode::Figures => written(figures(&options)),
+        Mode::Widths => written(widths(&options).map(|()| ExitCode::SUCCESS)),
     }
-    if options.scan {
-        return scan(&options);
-    }
+}
+
+/// What a measurement ends with that also writes a page.
+fn written(outcome: Result<ExitCode, String>) -> ExitCode {
+    outcome.unwrap_or_else(|complaint| {
+        eprintln!("{complaint}");
+        ExitCode::from(2)
+    })
+}
+
+/// The errors of pairs and funnels, beside the limits they must keep.
+fn errors_of_everything(options: &Options) -> ExitCode {
     say!("{} trials, seed {}", options.trials, options.seed);
     let mut verdict = Verdict {
         trials: options.trials,
         missed: 0,
     };
-    pairs(&options, &mut verdict);
-    edges(&options, &mut verdict);
+    pairs(options, &mut verdict);
+    edges(options, &mut verdict);
     let lines: Vec<Line> = [FUNNEL_14, FUNNEL_13]
         .iter()
-        .flat_map(|funnel| funnels(&options, &mut verdict, funnel))
+        .flat_map(|funnel| funnels(options, &mut verdict, funnel))
         .collect();
-    timings(&options);
+    timings(options);
     if options.trials >= 300
         && let Err(complaint) = publish(&lines)
     {
@@ -112,11 +133,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is measured.
+#[derive(Clone, Copy)]
+enum Mode {
+    Errors,
+    Costs,
+    Scan,
+    Figures,
+    Widths,
+}
+
 struct Options {
     trials: usize,
     seed: u64,
-    costs: bool,
-    scan: bool,
+    mode: Mode,
     precision: Option<u8>,
 }
 
@@ -125,8 +155,7 @@ impl Options {
         let mut options = Options {
             trials: 300,
             seed: 1,
-            costs: false,
-            scan: false,
+            mode: Mode::Errors,
             precision: None,
         };
         while let Some(word) = words.next() {
@@ -135,8 +164,10 @@ impl Options {
                 "--trials" => options.trials = (number()? as usize).max(2),
                 "--seed" => options.seed = number()?,
                 "--quick" => options.trials = 40,
-                "--costs" => options.costs = true,
-                "--scan" => options.scan = true,
+                "--costs" => options.mode = Mode::Costs,
+                "--scan" => options.mode = Mode::Scan,
+                "--figures" => options.mode = Mode::Figures,
+                "--widths" => options.mode = Mode::Widths,
                 "--precision" => options.precision = Some(number()? as u8),
                 // Cargo passes it on.
                 "--bench" => {}
@@ -832,6 +863,16 @@ fn costs(options: &Options) -> ExitCode {
             });
             let expected = cost::solution(members.iter().copied());
             compare(format!("solution {shapes:?}"), expected, measured);
+            let steps: Vec<SetMask> = (0..members.len()).map(SetMask::single).collect();
+            let measured = fastest(|| {
+                let joint = solve(std::hint::black_box(&members));
+                for step in 0..members.len() {
+                    std::hint::black_box(FunnelStep::of(&joint, &steps, step, CONFIDENCE));
+                }
+            });
+            let intervals = FunnelStep::INTERVALS * members.len();
+            let expected = cost::answer(members.iter().copied(), intervals);
+            compare(format!("funnel {shapes:?}"), expected, measured);
         }
         let measured = fastest(|| Sketch::union(members.iter().copied()).is_ok());
         let expected = Sketch::union_cost(members.iter().copied());
@@ -857,11 +898,16 @@ struct Ask {
 struct Constellation {
     label: String,
     regions: Vec<(usize, usize)>,
+    /// What is asked in the first place.
     asks: Vec<Ask>,
+    /// The figures that stand beside the answers.
+    figures: Vec<Ask>,
 }
 
 /// How the intervals of one question did over the trials.
 struct Cover {
+    /// The question, and the sets it was asked about.
+    question: &'static str,
     label: String,
     /// Shares of the intervals that hold the truth: of those of the answers, and of estimate ± z standard
     /// deviations.
@@ -877,6 +923,16 @@ impl Cover {
     /// Whether next to none of the answers is near its border.
     fn is_ordinary(&self) -> bool {
         self.border < 0.05
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "{:<92} {:>6.1} {:>6.1} {:>6.2}",
+            self.label,
+            100.0 * self.normal_share,
+            100.0 * self.share,
+            self.relative_width
+        )
     }
 }
 
@@ -918,8 +974,30 @@ fn pair(a: usize, b: usize, common: usize) -> Constellation {
                 segment(&[], &[0, 1], &[]),
             ),
         ],
+        figures: vec![
+            count(COUNTED, segment(&[0], &[], &[])),
+            count(UNITED, segment(&[], &[0, 1], &[])),
+            rate(
+                CONTAINED,
+                segment(&[0, 1], &[], &[]),
+                segment(&[0], &[], &[]),
+            ),
+            rate(
+                CONTAINED,
+                segment(&[0, 1], &[], &[]),
+                segment(&[1], &[], &[]),
+            ),
+            rate(LACKING, segment(&[0], &[], &[1]), segment(&[0], &[], &[])),
+        ],
     }
 }
+
+/// The figures of `--figures`.
+const COUNTED: &str = "one set, in a joint solution";
+const UNITED: &str = "union";
+const CONTAINED: &str = "share of one set in another";
+const LACKING: &str = "share of one set not in another";
+const OVERALL: &str = "step of a funnel, share of the first";
 
 /// Steps of these sizes. Of each, `kept` were in all steps before, the others in none.
 fn steps(sizes: &[usize], kept: f64) -> Constellation {
@@ -952,10 +1030,19 @@ fn steps(sizes: &[usize], kept: f64) -> Constellation {
             segment(&[0], &[1, 2], &[]),
         ));
     }
+    let mut figures = Vec::new();
+    for k in 1..=last {
+        figures.push(count(COUNTED, segment(&[k], &[], &[])));
+        figures.push(rate(OVERALL, upto(k + 1), upto(1)));
+    }
+    let first = segment(&[0], &[], &[]);
+    figures.push(rate(LACKING, segment(&[0], &[], &[1]), first));
+    figures.push(count(UNITED, segment(&[], &[0, 1, 2], &[])));
     Constellation {
         label: format!("steps of {sizes:?}, {} % kept", 100.0 * kept),
         regions,
         asks,
+        figures,
     }
 }
 
@@ -1013,7 +1100,13 @@ impl Answer {
     }
 }
 
-fn scan_one(options: &Options, experiment: u64, p: u8, case: &Constellation) -> Vec<Cover> {
+fn scan_one(
+    options: &Options,
+    experiment: u64,
+    p: u8,
+    case: &Constellation,
+    asks: &[Ask],
+) -> Vec<Cover> {
     let own = Options {
         trials: trials_at(options, p),
         ..*options
@@ -1032,7 +1125,7 @@ fn scan_one(options: &Options, experiment: u64, p: u8, case: &Constellation) -> 
         inside.map(|&(_, n)| n as f64).sum()
     };
     let exists = |ask: &&Ask| ask.of.is_none_or(|of| sum(of) > 0.0);
-    let asks: Vec<Ask> = case.asks.iter().filter(exists).cloned().collect();
+    let asks: Vec<Ask> = asks.iter().filter(exists).cloned().collect();
     let truths: Vec<f64> = asks
         .iter()
         .map(|ask| ask.of.map_or(sum(ask.part), |of| sum(ask.part) / sum(of)))
@@ -1091,6 +1184,7 @@ fn scan_one(options: &Options, experiment: u64, p: u8, case: &Constellation) -> 
                 widths.map(|(lower, upper)| upper - lower).sum::<f64>()
             };
             Cover {
+                question: ask.label,
                 label: format!("p = {p}, {}: {}", case.label, ask.label),
                 share: share(&trials, |t| holds(t[i].interval)),
                 normal_share: share(&trials, |t| holds(t[i].normal)),
@@ -1112,14 +1206,15 @@ fn scan(options: &Options) -> ExitCode {
     {
         for case in constellations(1 << p) {
             experiment += 1;
-            covers.extend(scan_one(options, experiment, p, &case));
+            covers.extend(scan_one(options, experiment, p, &case, &case.asks));
         }
     }
     let mut known = Vec::new();
     for (p, size, common) in KNOWN_WORST {
         experiment += 1;
         if options.precision.is_none_or(|only| p == only) {
-            let of_pair = scan_one(options, experiment, p, &pair(size, size, common));
+            let case = pair(size, size, common);
+            let of_pair = scan_one(options, experiment, p, &case, &case.asks);
             known.extend(of_pair.into_iter().take(1));
         }
     }
@@ -1134,15 +1229,7 @@ const HIGHEST: f64 = 0.985;
 const SHOWN: usize = 12;
 
 fn report(covers: &[Cover], known: &[Cover]) -> ExitCode {
-    let line = |cover: &Cover| {
-        println!(
-            "{:<92} {:>6.1} {:>6.1} {:>6.2}",
-            cover.label,
-            100.0 * cover.normal_share,
-            100.0 * cover.share,
-            cover.relative_width
-        );
-    };
+    let line = |cover: &Cover| println!("{}", cover.line());
     let ordinary: Vec<&Cover> = covers.iter().filter(|cover| cover.is_ordinary()).collect();
     let below = |share: fn(&Cover) -> f64| covers.iter().filter(|c| share(c) < LOWEST).count();
     let above = |share: fn(&Cover) -> f64| ordinary.iter().filter(|c| share(c) > HIGHEST).count();
@@ -1179,6 +1266,299 @@ fn report(covers: &[Cover], known: &[Cover]) -> ExitCode {
     );
     known.iter().for_each(line);
     ExitCode::SUCCESS
+}
+
+// ---------------------------------------------------------------------------------------------------
+
+/// Precisions at which the figures are asked for.
+const FIGURES_AT: [u8; 5] = [8, 10, 12, 13, 14];
+
+/// The least mean cover of a figure over its points, and the least at any of them but for chance: what
+/// docs/accuracy.md says of the intervals in general.
+const LEAST_MEAN: f64 = 0.93;
+const LEAST_ANYWHERE: f64 = 0.89;
+
+/// Cover of the intervals of figures, over the constellations of the scan: per figure and precision the mean
+/// over its points, and the lowest.
+fn figures(options: &Options) -> Result<ExitCode, String> {
+    println!("{} trials, seed {}", options.trials, options.seed);
+    let mut experiment = 5_000;
+    let mut of_precision: Vec<(u8, Vec<Cover>)> = Vec::new();
+    for p in FIGURES_AT {
+        let mut covers = Vec::new();
+        for case in constellations(1 << p) {
+            experiment += 1;
+            covers.extend(scan_one(options, experiment, p, &case, &case.figures));
+        }
+        of_precision.push((p, covers));
+    }
+    let mut missed = 0;
+    let mut page = format!(
+        "Made by `cargo bench -p benches --bench joint -- --figures --trials {} --seed {}`.\n\n| figure | points |",
+        options.trials, options.seed
+    );
+    for p in FIGURES_AT {
+        page += &format!(" p = {p} |");
+    }
+    page += &format!("\n|---|---:|{}\n", "---:|".repeat(FIGURES_AT.len()));
+    for question in [COUNTED, UNITED, CONTAINED, LACKING, OVERALL] {
+        let mut cells = String::new();
+        let mut points = 0;
+        for (p, covers) in &of_precision {
+            let own: Vec<&Cover> = covers.iter().filter(|c| c.question == question).collect();
+            points += own.len();
+            let mean = own.iter().map(|c| c.share).sum::<f64>() / own.len() as f64;
+            let lowest = own.iter().map(|c| c.share).fold(1.0, f64::min);
+            println!(
+                "p = {p}, {question}: normal intervals would cover {:.1} ({:.1}), {:.2} as wide",
+                100.0 * own.iter().map(|c| c.normal_share).sum::<f64>() / own.len() as f64,
+                100.0 * own.iter().map(|c| c.normal_share).fold(1.0, f64::min),
+                own.len() as f64 / own.iter().map(|c| c.relative_width).sum::<f64>()
+            );
+            cells += &format!(" {:.1} ({:.1}) |", 100.0 * mean, 100.0 * lowest);
+            // Four standard errors: of a point, and of a mean as if its points had shared all their trials.
+            let trials = trials_at(options, *p) as f64;
+            let noise = |share: f64| 4.0 * (share * (1.0 - share) / trials).sqrt();
+            missed += usize::from(mean < LEAST_MEAN - noise(LEAST_MEAN) / 2.0);
+            missed += usize::from(lowest < LEAST_ANYWHERE - noise(LEAST_ANYWHERE));
+        }
+        page += &format!("| {question} | {points} |{cells}\n");
+    }
+    print!("{page}");
+    let mut sorted: Vec<&Cover> = of_precision.iter().flat_map(|(_, covers)| covers).collect();
+    sorted.sort_by(|a, b| a.share.total_cmp(&b.share));
+    println!("\n{:<92} normal  cover  width", "the lowest");
+    for cover in sorted.iter().take(SHOWN) {
+        println!("{}", cover.line());
+    }
+    if options.trials >= 300 {
+        page::rewrite(
+            &page::docs().join("accuracy.md"),
+            FIGURES_BEGIN,
+            FIGURES_END,
+            &page,
+        )?;
+    }
+    Ok(match missed {
+        0 => ExitCode::SUCCESS,
+        n => {
+            println!("{n} missed");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+const FIGURES_BEGIN: &str = "<!-- figures: begin; written by benches/joint.rs -->\n";
+const FIGURES_END: &str = "<!-- figures: end -->\n";
+
+// ---------------------------------------------------------------------------------------------------
+
+/// Two sets whose intersection is asked for: elements of each, and of both.
+type Shared = (usize, usize, usize);
+
+const EQUAL: [Shared; 7] = [
+    (100_000, 100_000, 50_000),
+    (100_000, 100_000, 10_000),
+    (100_000, 100_000, 5_000),
+    (100_000, 100_000, 2_000),
+    (100_000, 100_000, 1_000),
+    (100_000, 100_000, 500),
+    (100_000, 100_000, 0),
+];
+
+const UNEQUAL: [Shared; 5] = [
+    (500_000, 10_000, 10_000),
+    (500_000, 10_000, 5_000),
+    (500_000, 10_000, 1_000),
+    (500_000, 10_000, 200),
+    (500_000, 10_000, 0),
+];
+
+/// Those who come to each step of a funnel through all before.
+const THROUGH: [usize; 5] = [100_000, 30_000, 9_900, 3_000, 990];
+
+/// The strangers of a funnel's later steps, who did that step alone, as a share of all who did it.
+const STRANGERS: [(f64, &str); 3] = [
+    (0.0, "nobody is in a step who is not in all before"),
+    (0.1, "a tenth of every later step are strangers"),
+    (0.5, "half of every later step are strangers"),
+];
+
+/// Half the width of an interval.
+fn half((lower, upper): (f64, f64)) -> f64 {
+    (upper - lower) / 2.0
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len() as f64;
+    values.sum::<f64>() / n
+}
+
+/// How wide intervals are.
+fn widths(options: &Options) -> Result<(), String> {
+    let mut page = format!(
+        "Made by `cargo bench -p benches --bench joint -- --widths --trials {} --seed {}`.\n\n",
+        options.trials, options.seed
+    );
+    let mut experiment = 9_000;
+    page += "Two sets of the same size, 100,000 elements each:\n\n";
+    page += &widths_of_pairs(options, &mut experiment, &EQUAL, &[12, 13, 14, 16]);
+    page += "\nA large set and a small one, 500,000 and 10,000 elements:\n\n";
+    page += &widths_of_pairs(options, &mut experiment, &UNEQUAL, &[12, 13, 14, 16]);
+    for (strangers, told) in STRANGERS {
+        page += &format!("\nA funnel of five steps, in which {told}:\n\n");
+        page += &widths_of_funnels(options, &mut experiment, strangers, &[12, 13, 14, 16]);
+    }
+    print!("{page}");
+    if options.trials >= 300 {
+        page::rewrite(
+            &page::docs().join("funnels.md"),
+            WIDTHS_BEGIN,
+            WIDTHS_END,
+            &page,
+        )?;
+    }
+    Ok(())
+}
+
+const WIDTHS_BEGIN: &str = "<!-- widths: begin; written by benches/joint.rs -->\n";
+const WIDTHS_END: &str = "<!-- widths: end -->\n";
+
+/// The head of a table with a column for each precision.
+fn table(first: &str, precisions: &[u8]) -> String {
+    let columns: String = precisions.iter().map(|p| format!(" p = {p} |")).collect();
+    format!(
+        "| {first} |{columns}\n|{}\n",
+        "---|".repeat(1 + precisions.len())
+    )
+}
+
+/// Thousands are set apart.
+fn number(n: usize) -> String {
+    match n {
+        0..1_000 => n.to_string(),
+        _ => format!("{},{:03}", n / 1_000, n % 1_000),
+    }
+}
+
+/// A share in percent, to two digits or so.
+fn rough(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent {
+        ..10.0 => format!("±{percent:.1} %"),
+        _ => format!("±{percent:.0} %"),
+    }
+}
+
+fn widths_of_pairs(
+    options: &Options,
+    experiment: &mut u64,
+    pairs: &[Shared],
+    precisions: &[u8],
+) -> String {
+    let mut page = table("in common", precisions);
+    for &(a, b, common) in pairs {
+        page += &match common {
+            0 => "| 0: mean upper end of the interval |".to_owned(),
+            _ => format!("| {} |", number(common)),
+        };
+        for &p in precisions {
+            *experiment += 1;
+            let intervals = options.run(*experiment, |rng| {
+                let (mut first, mut second) = (sketch(p), sketch(p));
+                add(rng, common, &mut [&mut first, &mut second]);
+                add(rng, a - common, &mut [&mut first]);
+                add(rng, b - common, &mut [&mut second]);
+                let both = solve(&[&first, &second]).intersection(SetMask::first(2));
+                both.interval(CONFIDENCE)
+            });
+            page += &match common {
+                0 => {
+                    let upper = mean(intervals.iter().map(|interval| interval.1));
+                    format!(" {} |", number(upper.round() as usize))
+                }
+                _ => {
+                    let wide = mean(intervals.iter().map(|&interval| half(interval)));
+                    format!(" {} |", rough(wide / common as f64))
+                }
+            };
+        }
+        page += "\n";
+    }
+    page
+}
+
+fn widths_of_funnels(
+    options: &Options,
+    experiment: &mut u64,
+    strangers: f64,
+    precisions: &[u8],
+) -> String {
+    /// Of each step, half the widths of the intervals, as parts of the truth.
+    struct Widths {
+        users: f64,
+        conversion: f64,
+        overall: f64,
+    }
+    let columns: Vec<Vec<[Widths; 5]>> = precisions
+        .iter()
+        .map(|&p| {
+            *experiment += 1;
+            options.run(*experiment, |rng| {
+                let mut steps: Vec<Sketch> = THROUGH.iter().map(|_| sketch(p)).collect();
+                for (k, &through) in THROUGH.iter().enumerate() {
+                    let further = THROUGH.get(k + 1).copied().unwrap_or(0);
+                    let mut all: Vec<&mut Sketch> = steps[..=k].iter_mut().collect();
+                    add(rng, through - further, &mut all);
+                    if k > 0 {
+                        let alone = through as f64 * strangers / (1.0 - strangers);
+                        add(rng, alone.round() as usize, &mut [&mut steps[k]]);
+                    }
+                }
+                let joint = solve(&steps.iter().collect::<Vec<_>>());
+                let places: Vec<SetMask> = (0..steps.len()).map(SetMask::single).collect();
+                std::array::from_fn(|k| {
+                    let step = FunnelStep::of(&joint, &places, k, CONFIDENCE);
+                    let truth = THROUGH[k] as f64;
+                    let part = |figure: Option<Bounded>, truth: f64| {
+                        figure.map_or(0.0, |figure| half((figure.lower, figure.upper)) / truth)
+                    };
+                    Widths {
+                        users: part(Some(step.users), truth),
+                        conversion: part(
+                            step.conversion,
+                            truth / THROUGH[k.saturating_sub(1)] as f64,
+                        ),
+                        overall: part(step.overall, truth / THROUGH[0] as f64),
+                    }
+                })
+            })
+        })
+        .collect();
+    let mut page = table("step, and figure", precisions);
+    let figures: [(&str, fn(&Widths) -> f64); 3] = [
+        ("`users`", |widths| widths.users),
+        ("`conversion`", |widths| widths.conversion),
+        ("`overall`", |widths| widths.overall),
+    ];
+    for (k, &through) in THROUGH.iter().enumerate() {
+        for (name, figure) in figures {
+            // The first step is all of itself, and the second has one rate, to that.
+            if k == 0 && name != "`users`" || k == 1 && name == "`overall`" {
+                continue;
+            }
+            page += &match name {
+                "`users`" => format!("| {}: {} {name} |", k + 1, number(through)),
+                _ => format!("| {}: {name} |", k + 1),
+            };
+            for trials in &columns {
+                let wide = mean(trials.iter().map(|steps| figure(&steps[k])));
+                page += &format!(" {} |", rough(wide));
+            }
+            page += "\n";
+        }
+    }
+    page
 }
 
 // ---------------------------------------------------------------------------------------------------

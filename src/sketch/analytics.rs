@@ -32,6 +32,9 @@ pub struct FunnelStep {
 }
 
 impl FunnelStep {
+    /// How many intervals a step has, at most.
+    pub const INTERVALS: usize = 4;
+
     /// Step number `step`, from 0 on, of a funnel. For each step the sets of a solution that one must be in to have
     /// done it: one, or more where only some people are asked about.
     pub fn of(joint: &Joint, steps: &[SetMask], step: usize, confidence: f64) -> FunnelStep {
@@ -77,6 +80,9 @@ pub struct Retained {
 }
 
 impl Retained {
+    /// How many intervals it has.
+    pub const INTERVALS: usize = 2;
+
     /// Of the cohort, those in the period.
     pub fn of(cohort: &Sketch, period: &Sketch, confidence: f64) -> Result<Retained, HashMismatch> {
         let joint = Joint::solve(&[cohort, period])?;
@@ -100,6 +106,9 @@ pub struct Overlap {
 }
 
 impl Overlap {
+    /// How many intervals it has.
+    pub const INTERVALS: usize = 4;
+
     /// Of these two.
     pub fn of(first: &Sketch, second: &Sketch, confidence: f64) -> Result<Overlap, HashMismatch> {
         let joint = Joint::solve(&[first, second])?;
@@ -135,6 +144,9 @@ pub struct Campaign {
 }
 
 impl Campaign {
+    /// How many pairs of sets it solves, with an interval each.
+    pub const PAIRS: usize = 2;
+
     /// Of those who saw it, who clicked and who bought. The rates are of those who did both, so that a click of
     /// somebody who is not known to have seen it cannot raise the click-through rate above 1.
     pub fn of(
@@ -201,3 +213,6 @@ impl Quotient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ impl Command for Campaign {
             arguments.conversions,
         ];
         let sets = Sets::of_keys(ctx, names)?;
-        let (expected, bytes) = (sets.expected_of_pairs(2), sets.bytes());
+        let (expected, bytes) = (sets.expected_of_pairs(Figures::PAIRS, 1), sets.bytes());
         let work = move || {
             let sketches = [0, 1, 2].map(|operand| sets.sketch(operand));
             let mut reply = Fields::new();

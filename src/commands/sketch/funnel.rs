@@ -47,7 +47,8 @@ impl Command for Funnel {
         between("steps of a funnel", steps.len(), 2..=MAX_SETS)?;
         let sets = Sets::of_keys(ctx, steps.iter())?;
         let labels = labels(steps, 1)?;
-        let (expected, bytes, number) = (sets.expected(), sets.bytes(), labels.len());
+        let (number, bytes) = (labels.len(), sets.bytes());
+        let expected = sets.expected(FunnelStep::INTERVALS * number);
         let steps: Vec<SetMask> = (0..number).map(SetMask::single).collect();
         let mut solved = None;
         // A step of the work is a step of the funnel, since intervals take their time; the first one has the

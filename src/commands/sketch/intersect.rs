@@ -23,6 +23,9 @@ syntax! {
     }
 }
 
+/// Of what is common, the union and the Jaccard similarity.
+const INTERVALS: usize = 3;
+
 /// See the head of this file.
 pub struct Intersect;
 
@@ -41,7 +44,7 @@ impl Command for Intersect {
         let Arguments { names, confidence } = arguments;
         between("keys of an intersection", names.len(), 1..=MAX_SETS)?;
         let sets = Sets::of_keys(ctx, names.iter())?;
-        let (expected, bytes) = (sets.expected(), sets.bytes());
+        let (expected, bytes) = (sets.expected(INTERVALS), sets.bytes());
         let work = move || {
             let joint = sets.solve()?;
             let all = SetMask::first(joint.members().len());

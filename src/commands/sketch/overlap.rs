@@ -51,7 +51,7 @@ impl Command for Overlap {
             .collect();
         let (number, expected, bytes) = (
             pairs.len(),
-            sets.expected_of_pairs(pairs.len()),
+            sets.expected_of_pairs(pairs.len(), Pair::INTERVALS),
             sets.bytes(),
         );
         let row = move |pair: usize| {

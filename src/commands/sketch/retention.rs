@@ -61,7 +61,10 @@ impl Command for Retention {
         let (rows, columns) = (labels(cohorts, 1)?, labels(periods, cohorts.len())?);
         let (first_period, width) = (rows.len(), columns.len());
         let cells = rows.len() * width;
-        let (expected, bytes) = (sets.expected_of_pairs(cells), sets.bytes());
+        let (expected, bytes) = (
+            sets.expected_of_pairs(cells, Retained::INTERVALS),
+            sets.bytes(),
+        );
         let cell = move |number: usize| {
             let (cohort, period) = (number / width, number % width);
             let size = (period == 0).then(|| sets.sketch(cohort).estimate().bounded(confidence));

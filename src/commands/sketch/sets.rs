@@ -89,15 +89,15 @@ impl Sets {
         Ok(Joint::solve(&Vec::from_iter(sketches))?)
     }
 
-    /// About how long the joint solution of all of them takes.
-    pub fn expected(&self) -> Duration {
-        cost::solution(&self.distinct)
+    /// About how long the joint solution of all of them takes, with so many intervals.
+    pub fn expected(&self, intervals: usize) -> Duration {
+        cost::answer(&self.distinct, intervals)
     }
 
-    /// About how long so many solutions of two of them take, each a row of a reply.
-    pub fn expected_of_pairs(&self, pairs: usize) -> Duration {
+    /// About how long so many solutions of two of them take, each a row of a reply with so many intervals.
+    pub fn expected_of_pairs(&self, pairs: usize, intervals: usize) -> Duration {
         let pairs = u32::try_from(pairs).unwrap_or(u32::MAX);
-        let pair = cost::costliest(&self.distinct, 2) + PRINTED;
+        let pair = cost::costliest(&self.distinct, 2, intervals) + PRINTED;
         pair.saturating_mul(pairs)
     }
 }

@@ -240,18 +240,42 @@ pub struct Rate {
     pub value: f64,
     /// Variance of `value` about the truth.
     pub variance: f64,
-    slopes: Option<Slopes>,
+    doubt: Doubt,
+}
+
+/// Where the interval of a rate comes from.
+#[derive(Clone, Debug)]
+enum Doubt {
+    /// From the variance.
+    Normal,
+    /// From the likelihood.
+    Slopes(Slopes),
+    /// From these counts of tokens, of the part and of the whole: a rate of numbers that are not in doubt is not
+    /// in doubt, and otherwise it has the normal interval.
+    Tokens([Estimate; 2]),
 }
 
 impl Rate {
     /// The two-sided interval at `confidence`, between 0 and 1.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
-        if let Some(slopes) = &self.slopes {
-            let (lower, upper) = slopes.interval(self.value, confidence);
-            return (lower, upper.min(1.0));
+        let normal = || {
+            let half = normal_quantile(confidence) * self.variance.sqrt();
+            ((self.value - half).max(0.0), (self.value + half).min(1.0))
+        };
+        match &self.doubt {
+            Doubt::Normal => normal(),
+            Doubt::Slopes(slopes) => {
+                let (lower, upper) = slopes.interval(self.value, confidence);
+                (lower, upper.min(1.0))
+            }
+            Doubt::Tokens(counts) => {
+                let intervals = counts.map(|count| count.interval(confidence));
+                match intervals.iter().all(|(lower, upper)| lower == upper) {
+                    true => (self.value, self.value),
+                    false => normal(),
+                }
+            }
         }
-        let half = normal_quantile(confidence) * self.variance.sqrt();
-        ((self.value - half).max(0.0), (self.value + half).min(1.0))
     }
 
     /// The rate and its interval.
@@ -440,10 +464,17 @@ impl Joint {
             // Any estimate of a whole number may be off by a half.
             variance = variance.max(0.25);
         }
-        let within: Vec<Estimate> = (0..self.members.len())
+        let mut within: Vec<Estimate> = (0..self.members.len())
             .filter(|&s| segment.all.contains(s))
             .map(|s| self.members[s])
             .collect();
+        if let [whole] = within[..]
+            && segment == Segment::all(segment.all)
+            && whole.method != Method::Exact
+        {
+            // Two estimates of one number: the lower of their upper bounds would hold it too seldom.
+            within.clear();
+        }
         let known = within.iter().filter(|set| set.method == Method::Exact);
         JointEstimate {
             value: known
@@ -483,18 +514,32 @@ impl Joint {
             let of = f64::from(u8::from(of.includes(region)));
             (f64::from(u8::from(inside(region))) - value * of) / whole
         });
-        let slopes = self
-            .follows_slopes(value.min(1.0 - value), variance)
-            .then(|| {
-                self.slopes(|counted| {
-                    Question::Share(counted(&inside), counted(&|region| of.includes(region)))
-                })
+        let slopes = || {
+            self.slopes(|counted| {
+                Question::Share(counted(&inside), counted(&|region| of.includes(region)))
             })
-            .flatten();
+        };
+        let doubt = match self.method() {
+            Method::Exact => {
+                let count = |value: f64, counted: &dyn Fn(Mask) -> bool| Estimate {
+                    value,
+                    variance: self.variance(|region| f64::from(u8::from(counted(region)))),
+                    method: Method::Exact,
+                };
+                Doubt::Tokens([
+                    count(self.sum(inside), &inside),
+                    count(whole, &|region| of.includes(region)),
+                ])
+            }
+            _ if self.follows_slopes(value.min(1.0 - value), variance) => {
+                slopes().map_or(Doubt::Normal, Doubt::Slopes)
+            }
+            _ => Doubt::Normal,
+        };
         Some(Rate {
             value,
             variance,
-            slopes,
+            doubt,
         })
     }
 
