@@ -1,6 +1,7 @@
-//! A cube beside a naive twin that keeps every event: whatever the order, however late, across silences and changes of
-//! the clock, with more values than are kept apart. Counters are equal, registers are those of a plain sketch of the
-//! same users, and a cube that was saved and loaded at any write goes on as if it had not been.
+//! A cube beside a naive twin that keeps every event: whatever the order, however late, repeated by those who are not
+//! sure that they were heard, across silences and changes of the clock, with more values than are kept apart. Counters
+//! are equal, registers are those of a plain sketch of the same users, covers are disjoint, and a cube that was saved
+//! and loaded at any write, or copied, goes on as if it had not been.
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -8,12 +9,14 @@ use rand::{RngExt, SeedableRng};
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
 use redis_hll::cube::query::{Query, UnionQuery};
 use redis_hll::cube::question::*;
+use redis_hll::cube::recent::{MAX_IDS, MAX_PRODUCERS};
 use redis_hll::cube::schema::{Dimension, Group, Schema, Tier};
 use redis_hll::cube::{Cube, Event};
 use redis_hll::sketch::{HashFamily, Precision, Sketch};
 use redis_hll::storage::frame::{self, Frame, Kind};
 use redis_hll::storage::{Compression, cube as stored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 const HOUR: Millis = 3_600_000;
 
@@ -89,9 +92,83 @@ fn steps() -> impl Strategy<Value = Step> {
 
 type Drawn = (Step, u32, Option<u8>, Option<u8>, i16);
 
+/// More values than may stay apart, and more than are told apart while a slice is open.
 fn drawn() -> impl Strategy<Value = Drawn> {
     let value = |most: u8| prop::option::weighted(0.9, 0..most);
-    (steps(), 0u32..200, value(4), value(12), any::<i16>())
+    (steps(), 0u32..200, value(4), value(16), any::<i16>())
+}
+
+/// What a producer sends.
+#[derive(Clone, Debug)]
+enum Sent {
+    /// Rows without an id.
+    Rows(Vec<Drawn>),
+    /// Rows, and an id that covers them all.
+    Once(u32, Vec<Drawn>),
+    /// Everything that was sent with an id, once more.
+    Again(prop::sample::Index),
+    /// One row of that, with the same id.
+    RowAgain(prop::sample::Index, prop::sample::Index),
+    /// So many rows of one producer, each with an id of its own: older ids are forgotten.
+    Flood(u32, u32),
+    /// A row of each of so many producers: others are forgotten.
+    Crowd(u32),
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let rows = || prop_oneof![4 => prop::collection::vec(drawn(), 1), 1 => prop::collection::vec(drawn(), 2..9)];
+    prop_oneof![
+        300 => rows().prop_map(Sent::Rows),
+        120 => (0u32..4, rows()).prop_map(|(producer, rows)| Sent::Once(producer, rows)),
+        50 => any::<prop::sample::Index>().prop_map(Sent::Again),
+        20 => any::<(prop::sample::Index, prop::sample::Index)>().prop_map(|(sent, row)| Sent::RowAgain(sent, row)),
+        1 => (0u32..4, 1u32..1_200).prop_map(|(producer, rows)| Sent::Flood(producer, rows)),
+        1 => (1u32..300).prop_map(Sent::Crowd),
+    ]
+}
+
+/// Which ids are remembered: the last of each of the producers used last, those at the end.
+#[derive(Clone, Default)]
+struct Known(VecDeque<(u32, VecDeque<u32>)>);
+
+impl Known {
+    fn contains(&self, producer: u32, id: u32) -> bool {
+        self.0
+            .iter()
+            .any(|(name, ids)| *name == producer && ids.contains(&id))
+    }
+
+    fn remember(&mut self, producer: u32, id: u32) {
+        let place = self.0.iter().position(|(name, _)| *name == producer);
+        let (_, mut ids) = place
+            .and_then(|place| self.0.remove(place))
+            .unwrap_or_default();
+        ids.push_back(id);
+        if ids.len() > MAX_IDS {
+            ids.pop_front();
+        }
+        self.0.push_back((producer, ids));
+        if self.0.len() > MAX_PRODUCERS {
+            self.0.pop_front();
+        }
+    }
+}
+
+/// Rows of one command, those too late left out, as `LATE DROP` has it: which were counted, or `None` of a repetition.
+fn send(cube: &mut Cube, id: Option<(u32, u32)>, rows: &[Happened]) -> Option<Vec<bool>> {
+    let id = id.map(|(producer, id)| (producer.to_le_bytes(), id.to_le_bytes()));
+    if let Some((producer, id)) = &id
+        && cube.is_repeated(producer, id)
+    {
+        return None;
+    }
+    let counted: Vec<bool> = rows.iter().map(|row| add(cube, row)).collect();
+    if let Some((producer, id)) = &id
+        && counted.contains(&true)
+    {
+        cube.remember(producer, id);
+    }
+    Some(counted)
 }
 
 fn add(cube: &mut Cube, event: &Happened) -> bool {
@@ -165,6 +242,18 @@ fn check(cube: &Cube, all: &[Happened], time: Option<Time>) -> Result<(), TestCa
         let measure: f64 = events.iter().map(|event| event.measure).sum();
         (events.len() as f64, measure)
     };
+    // Slices side by side, of which no two share an instant, unless nothing is kept of that time.
+    let kept = cube.kept().unwrap_or(0..0);
+    if range.start < kept.end && kept.start < range.end {
+        let cover = cube.cover(range.clone());
+        prop_assert!(cover.is_exact(&range), "{:?}, asked {:?}", cover, range);
+        let mut end = range.start;
+        for piece in &cover.pieces {
+            prop_assert!(piece.start == end && piece.end > end, "{:?}", cover);
+            end = piece.end;
+        }
+        prop_assert_eq!(end, range.end);
+    }
     let (events, measure) = sums(&within);
     if let Some(row) = total.rows.first() {
         prop_assert_eq!(figure(row, 1), events);
@@ -246,63 +335,184 @@ fn check(cube: &Cube, all: &[Happened], time: Option<Time>) -> Result<(), TestCa
     Ok(())
 }
 
+/// A cube, what it was told, and others that are to stay like it.
+struct Twin {
+    cube: Cube,
+    others: Vec<Cube>,
+    known: Known,
+    /// Everything that was counted.
+    all: Vec<Happened>,
+    newest: Millis,
+    writes: usize,
+}
+
+impl Twin {
+    fn rows(&mut self, drawn: &[Drawn]) -> Vec<Happened> {
+        let mut newest = self.newest;
+        let row = |&(ref step, user, a, b, measure): &Drawn| {
+            let at = match step {
+                Step::On(on) => newest + on,
+                Step::Back(back) => newest - back,
+            };
+            newest = newest.max(at);
+            let measure = f64::from(measure);
+            Happened {
+                at,
+                user,
+                a,
+                b,
+                measure,
+            }
+        };
+        drawn.iter().map(row).collect()
+    }
+
+    fn send(&mut self, id: Option<(u32, u32)>, rows: &[Happened]) -> Result<(), TestCaseError> {
+        let counted = send(&mut self.cube, id, rows);
+        for other in &mut self.others {
+            prop_assert_eq!(&send(other, id, rows), &counted);
+        }
+        let is_known = id.is_some_and(|(producer, id)| self.known.contains(producer, id));
+        prop_assert_eq!(counted.is_none(), is_known);
+        let counted = counted.unwrap_or_default();
+        if let Some((producer, id)) = id
+            && counted.contains(&true)
+        {
+            self.known.remember(producer, id);
+        }
+        for (row, _) in rows.iter().zip(&counted).filter(|(_, counted)| **counted) {
+            self.newest = self.newest.max(row.at);
+            self.all.push(row.clone());
+        }
+        self.writes += 1;
+        if self.writes.is_multiple_of(100) {
+            self.compare()?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self) -> Result<(), TestCaseError> {
+        let digest = stored::digest(&self.cube);
+        for other in &self.others {
+            prop_assert_eq!(
+                stored::digest(other),
+                digest,
+                "after {} writes",
+                self.writes
+            );
+        }
+        Ok(())
+    }
+
+    /// As a replica gets it, or a file.
+    fn loaded(&self, compression: Compression) -> Result<Cube, TestCaseError> {
+        let bytes = saved(&self.cube, compression);
+        let loaded = stored::load(&mut &bytes[..]);
+        let loaded = loaded.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(stored::digest(&loaded), stored::digest(&self.cube));
+        Ok(loaded)
+    }
+}
+
+/// Some time, or shortly before the clock changes in London in spring or in autumn.
+fn starts() -> impl Strategy<Value = Millis> {
+    let before = |change: Millis| (0..4 * 24 * HOUR).prop_map(move |earlier| change - earlier);
+    prop_oneof![
+        1_000_000_000_000i64..1_700_000_000_000,
+        before(1_616_893_200_000),
+        before(1_635_642_000_000),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_cube_knows_what_happened(
-        events in prop::collection::vec(drawn(), 1..1_500),
+        sent in prop::collection::vec(sent(), 1..1_200),
         zone in prop::sample::select(vec!["UTC", "Europe/London", "Asia/Kolkata", "America/Sao_Paulo"]),
         coarse in prop::option::of(Just(4u8)),
-        start in 1_000_000_000_000i64..1_700_000_000_000,
+        start in starts(),
         ranges in prop::collection::vec((0..200 * 24 * HOUR, 0..60 * 24 * HOUR), 3),
         save_at in any::<prop::sample::Index>(),
+        copy_at in any::<prop::sample::Index>(),
     ) {
-        let mut cube = Cube::new(schema(zone, coarse), 7);
-        let mut copy: Option<Cube> = None;
-        let (mut newest, mut all) = (start, vec![]);
-        let save_at = save_at.index(events.len());
-        let check_at = events.len() / 2;
-        for (i, (step, user, a, b, measure)) in events.iter().enumerate() {
-            let at = match step {
-                Step::On(on) => newest + on,
-                Step::Back(back) => newest - back,
-            };
-            let event = Happened { at, user: *user, a: *a, b: *b, measure: f64::from(*measure) };
-            let counted = add(&mut cube, &event);
-            if let Some(copy) = &mut copy {
-                prop_assert_eq!(add(copy, &event), counted);
-            }
-            if counted {
-                newest = newest.max(at);
-                all.push(event);
+        let mut twin = Twin {
+            cube: Cube::new(schema(zone, coarse), 7),
+            others: vec![],
+            known: Known::default(),
+            all: vec![],
+            newest: start,
+            writes: 0,
+        };
+        let (save_at, copy_at) = (save_at.index(sent.len()), copy_at.index(sent.len()));
+        let check_at = sent.len() / 2;
+        let mut kept: Option<(Cube, [u8; 16])> = None;
+        // With their ids.
+        let mut past: Vec<((u32, u32), Vec<Happened>)> = vec![];
+        let mut next_id = 0;
+        for (i, one) in sent.iter().enumerate() {
+            match one {
+                Sent::Rows(rows) => {
+                    let rows = twin.rows(rows);
+                    twin.send(None, &rows)?;
+                }
+                Sent::Once(producer, rows) => {
+                    let rows = twin.rows(rows);
+                    next_id += 1;
+                    twin.send(Some((*producer, next_id)), &rows)?;
+                    past.push(((*producer, next_id), rows));
+                }
+                Sent::Again(which) => if !past.is_empty() {
+                    let (id, rows) = which.get(&past);
+                    twin.send(Some(*id), rows)?;
+                }
+                Sent::RowAgain(which, row) => if !past.is_empty() {
+                    let (id, rows) = which.get(&past);
+                    twin.send(Some(*id), std::slice::from_ref(row.get(rows)))?;
+                }
+                Sent::Flood(..) | Sent::Crowd(_) => {
+                    let (producer, number) = match *one {
+                        Sent::Flood(producer, rows) => (Some(producer), rows),
+                        Sent::Crowd(producers) => (None, producers),
+                        _ => (None, 0),
+                    };
+                    let row = Happened { at: twin.newest, user: 1, a: Some(1), b: None, measure: 1.0 };
+                    for at in 0..number {
+                        next_id += 1;
+                        let id = (producer.unwrap_or(1_000 + at), next_id);
+                        twin.send(Some(id), std::slice::from_ref(&row))?;
+                    }
+                }
             }
             if i % 97 == 13 {
-                let bytes = saved(&cube, Compression::Lz4);
-                let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
-                prop_assert_eq!(stored::digest(&loaded), stored::digest(&cube));
+                twin.loaded(Compression::Lz4)?;
             }
+            // A replica that joins in the middle of it, and a copy; another copy that is left alone.
             if i == save_at {
-                let bytes = saved(&cube, Compression::Zstd);
-                let loaded = stored::load(&mut &bytes[..]).map_err(|error| TestCaseError::fail(error.to_string()))?;
-                prop_assert_eq!(stored::digest(&loaded), stored::digest(&cube));
-                copy = Some(loaded);
+                let loaded = twin.loaded(Compression::Zstd)?;
+                twin.others.push(loaded);
             }
-            if i == check_at || i + 1 == events.len() {
-                check(&cube, &all, None)?;
+            if i == copy_at {
+                twin.others.push(twin.cube.clone());
+                kept = Some((twin.cube.clone(), stored::digest(&twin.cube)));
+            }
+            if i == check_at || i + 1 == sent.len() {
+                let Twin { cube, all, newest, .. } = &twin;
+                check(cube, all, None)?;
                 for (back, len) in &ranges {
                     let from = newest - back;
-                    check(&cube, &all, Some(Time::Between(from..from + len + 1)))?;
-                    check(&cube, &all, Some(Time::UpTo(from..newest + 1)))?;
+                    check(cube, all, Some(Time::Between(from..from + len + 1)))?;
+                    check(cube, all, Some(Time::UpTo(from..newest + 1)))?;
                 }
             }
         }
-        let copy = copy.unwrap();
-        prop_assert_eq!(stored::digest(&copy), stored::digest(&cube));
+        twin.compare()?;
+        let (kept, digest) = kept.unwrap();
+        prop_assert_eq!(stored::digest(&kept), digest);
         // Whatever has been done and undone, the account of bytes is that of a cube made afresh, but for room to grow.
-        let bytes = saved(&cube, Compression::None);
-        let fresh = stored::load(&mut &bytes[..]).unwrap();
-        let (kept, fresh) = (cube.memory_bytes() as f64, fresh.memory_bytes() as f64);
+        let fresh = twin.loaded(Compression::None)?;
+        let (kept, fresh) = (twin.cube.memory_bytes() as f64, fresh.memory_bytes() as f64);
         prop_assert!((0.5..4.0).contains(&(kept / fresh)), "{kept} bytes, afresh {fresh}");
     }
 }
@@ -357,80 +567,187 @@ fn framed(stream: &[u8]) -> Vec<u8> {
     pieces.flat_map(frame).collect()
 }
 
-/// Streams with bytes and numbers changed, cut out, put in and moved: each is refused, or is a cube that answers, takes
-/// events and is stored. `HLL_FUZZ` says how many, `HLL_SEED` repeats a run.
+/// One to three changes: bits, bytes and numbers, pieces cut out, put in and moved.
+fn mutate(bytes: &mut Vec<u8>, random: &mut StdRng) {
+    for _ in 0..random.random_range(1..4) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = random.random_range(0..bytes.len());
+        match random.random_range(0..8) {
+            0 => bytes[at] ^= 1 << random.random_range(0..8),
+            1 => bytes[at] = random.random(),
+            2 => bytes[at] = bytes[at].wrapping_add(1),
+            3 => {
+                let end = (at + random.random_range(1..9)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            4 => bytes.insert(at, random.random()),
+            5 => {
+                let to = random.random_range(0..bytes.len());
+                bytes.swap(at, to);
+            }
+            6 => {
+                // As much as a number can say, or half of it.
+                let last = random.random_range(0..2);
+                let number = [[0xff; 9].as_slice(), &[last]].concat();
+                let end = if random.random() {
+                    at
+                } else {
+                    (at + 1).min(bytes.len())
+                };
+                bytes.splice(at..end, number[usize::from(last == 0)..].iter().copied());
+            }
+            _ => {
+                let end = (at + random.random_range(1..64)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                let to = random.random_range(0..=bytes.len());
+                bytes.splice(to..to, piece);
+            }
+        }
+    }
+}
+
+/// Frames of which one is changed and has a right checksum, or is gone, there twice, or elsewhere; or bytes changed
+/// without regard to frames.
+fn damaged(sound: &[u8], random: &mut StdRng) -> Vec<u8> {
+    let mut frames = vec![];
+    let mut rest = sound;
+    while !rest.is_empty() {
+        let (frame, behind) = Frame::split_first(rest).unwrap();
+        frames.push((frame.kind, frame.body.to_vec()));
+        rest = behind;
+    }
+    let at = random.random_range(0..frames.len());
+    match random.random_range(0..8) {
+        0 => {
+            let mut bytes = sound.to_vec();
+            mutate(&mut bytes, random);
+            return bytes;
+        }
+        1 => drop(frames.remove(at)),
+        2 => frames.insert(at, frames[at].clone()),
+        3 => {
+            let to = random.random_range(0..frames.len());
+            frames.swap(at, to);
+        }
+        4 => frames[at].0 = Kind::Sketch,
+        5 => {
+            // Coding and length stand in front.
+            let mut head = frames[at].1[..5].to_vec();
+            mutate(&mut head, random);
+            frames[at].1.splice(..5, head);
+        }
+        _ => mutate(&mut frames[at].1, random),
+    }
+    let frames = frames
+        .iter()
+        .map(|(kind, body)| frame::encode(*kind, &[body]));
+    frames.collect::<Vec<_>>().concat()
+}
+
+/// What is written of it is read as the same; looked at thoroughly, also after it has answered and taken events.
+fn assert_works(mut cube: Cube, thoroughly: bool) {
+    let assert_same_when_read = |cube: &Cube| {
+        // A nought with a sign, or tokens out of order, are written as they should be.
+        let again = saved(cube, Compression::None);
+        let again = stored::load(&mut &again[..]).expect("what is written can be read");
+        assert_eq!(stored::digest(&again), stored::digest(cube));
+    };
+    assert_same_when_read(&cube);
+    if !thoroughly {
+        return;
+    }
+    let mut by = question(None);
+    by.by = vec![1];
+    if let Ok(mut query) = Query::plan(&cube, by) {
+        while query.step().is_none() {}
+    }
+    let newest = cube.newest().unwrap_or(1_600_000_000_000);
+    for i in 0..50 {
+        let at = newest
+            .saturating_add(i * 40 * HOUR / 10)
+            .min(250_000_000_000_000);
+        let event = Happened {
+            at,
+            user: i as u32,
+            a: Some(1),
+            b: Some(i as u8),
+            measure: -1.0,
+        };
+        add(&mut cube, &event);
+    }
+    assert!(cube.memory_bytes() < 1 << 26);
+    assert_same_when_read(&cube);
+}
+
+/// Streams changed, and the frames they are cut into: each is refused, or is a cube that works. `HLL_FUZZ` says how
+/// many, `HLL_SEED` repeats a run.
 #[test]
 fn a_damaged_stream_is_refused_or_a_cube_that_works() {
+    const THREADS: u64 = 2;
     let variable = |name: &str| {
         std::env::var(name)
             .ok()
             .and_then(|text| text.parse::<u64>().ok())
     };
-    let tries = variable("HLL_FUZZ").unwrap_or(3_000);
+    let trials = variable("HLL_FUZZ").unwrap_or(3_000).max(2 * THREADS);
     let seed = variable("HLL_SEED").unwrap_or_else(rand::random);
-    println!("HLL_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let corpus: Vec<Vec<u8>> = [0, 1, 40, 150, 400]
-        .into_iter()
-        .map(|events| stream(&saved(&busy(seed, events), Compression::None)))
-        .collect();
-    for sound in &corpus {
-        assert!(stored::load(&mut &framed(sound)[..]).is_ok());
+    println!("cube: {trials} trials, HLL_SEED={seed}");
+    let begin = Instant::now();
+    let cubes = [0, 1, 4, 9, 20, 45, 100, 250].map(|events| busy(seed, events));
+    let streams = cubes.each_ref();
+    let streams = streams.map(|cube| stream(&saved(cube, Compression::None)));
+    let files = cubes.each_ref();
+    let files = files.map(|cube| Compression::ALL.map(|compression| saved(cube, compression)));
+    let sound = streams.iter().map(|sound| framed(sound));
+    for sound in sound.chain(files.iter().flatten().cloned()) {
+        assert!(stored::load(&mut &sound[..]).is_ok());
     }
-    let mut accepted = 0;
-    for _ in 0..tries {
-        let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
-        for _ in 0..random.random_range(1..4) {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = random.random_range(0..bytes.len());
-            match random.random_range(0..6) {
-                0 => bytes[at] ^= 1 << random.random_range(0..8),
-                1 => bytes[at] = random.random(),
-                2 => bytes[at] = bytes[at].wrapping_add(1),
-                3 => {
-                    let end = (at + random.random_range(1..9)).min(bytes.len());
-                    bytes.drain(at..end);
-                }
-                4 => bytes.insert(at, random.random()),
-                _ => {
-                    let to = random.random_range(0..bytes.len());
-                    bytes.swap(at, to);
-                }
-            }
-        }
-        let payload = framed(&bytes);
-        let Ok(mut cube) = stored::load(&mut &payload[..]) else {
-            continue;
-        };
-        accepted += 1;
-        // A nought with a sign, or tokens out of order, are written as they should be, and read again as the same.
-        let again = saved(&cube, Compression::None);
-        let again = stored::load(&mut &again[..]).expect("what is written can be read");
-        assert_eq!(stored::digest(&again), stored::digest(&cube));
-        let mut by = question(None);
-        by.by = vec![1];
-        if let Ok(mut query) = Query::plan(&cube, by) {
-            while query.step().is_none() {}
-        }
-        let newest = cube.newest().unwrap_or(1_600_000_000_000);
-        for i in 0..50 {
-            let at = newest
-                .saturating_add(i * 40 * HOUR / 10)
-                .min(250_000_000_000_000);
-            let event = Happened {
-                at,
-                user: i as u32,
-                a: Some(1),
-                b: Some(i as u8),
-                measure: -1.0,
+    // Small ones more often: they take less time, and what is changed matters more often.
+    let any = |random: &mut StdRng| {
+        random
+            .random_range(0..cubes.len())
+            .min(random.random_range(0..cubes.len()))
+    };
+    let try_some = |thread: u64| {
+        let mut random = StdRng::seed_from_u64(seed.wrapping_add(thread));
+        let mut accepted = 0;
+        for _ in (thread..trials).step_by(THREADS as usize) {
+            let which = any(&mut random);
+            let payload = if random.random_ratio(3, 4) {
+                let mut bytes = streams[which].clone();
+                mutate(&mut bytes, &mut random);
+                framed(&bytes)
+            } else {
+                let coding = random.random_range(0..files[which].len());
+                damaged(&files[which][coding], &mut random)
             };
-            add(&mut cube, &event);
+            if let Ok(cube) = stored::load(&mut &payload[..]) {
+                accepted += 1;
+                assert_works(cube, accepted % 4 == 0);
+            }
         }
-        assert!(cube.memory_bytes() < 1 << 26);
-    }
-    println!("{accepted} of {tries} accepted");
+        accepted
+    };
+    let accepted: u64 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                scope.spawn({
+                    let try_some = &try_some;
+                    move || try_some(thread)
+                })
+            })
+            .collect();
+        let results = threads.into_iter().map(|thread| thread.join());
+        results.map(|accepted| accepted.expect("no panic")).sum()
+    });
+    println!(
+        "cube: {accepted} accepted, {} refused, {:.0} s",
+        trials - accepted,
+        begin.elapsed().as_secs_f64()
+    );
+    assert!(accepted > 0 && accepted < trials);
 }
 
 /// What forty days of silence make due is done by some hundred writes, and nothing is lost on the way.

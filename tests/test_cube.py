@@ -4,7 +4,9 @@ import csv
 import datetime
 import gzip
 import os
+import re
 import zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
 
 import pytest
 
@@ -297,3 +299,219 @@ def test_a_shops_months_countries_and_products_are_exact(start, server_name, inv
 def send(c, words):
     reply = c("HLL.CUBE.MADD", "shop", "FIELDS", 3, "country", "product", "amount", "ROWS", *words)
     return mapping(c, reply)["counted"]
+
+
+# ---- repetitions ----------------------------------------------------------------------------------------------------
+
+
+class Producers:
+    """What is remembered: the last 1,000 ids of each of the 256 producers used last."""
+
+    def __init__(self):
+        self.ids = OrderedDict()
+
+    def known(self, producer, id):
+        return id in self.ids.get(producer, ())
+
+    def remember(self, producer, id):
+        self.ids.setdefault(producer, deque(maxlen=1000)).append(id)
+        self.ids.move_to_end(producer)
+        if len(self.ids) > 256:
+            self.ids.popitem(last=False)
+
+
+def idmp(producer, id):
+    return ["IDMP", producer, id] if id else []
+
+
+def test_what_is_sent_again_counts_once_until_its_id_is_forgotten(start, server_name, rng):
+    """Whole MADDs and single rows of them, of producers that take turns, some of which send more than is remembered. A replica
+    that joins in the middle, a copy and a value that was stored and read back all answer alike from then on."""
+    primary, replica = start(server_name), start(server_name)
+    c = primary.c
+    c("HLL.CUBE.CREATE", "shop", *CREATE)
+    names = ["shop"]
+    twin, events, past, last = Producers(), [], [], 0
+
+    def write(producer, id, rows):
+        """Each of the cubes counts them, or knows them."""
+        known = bool(id) and twin.known(producer, id)
+        if len(rows) == 1 and rng.random() < 0.5:
+            at, user, device = rows[0]
+            commands = [["HLL.CUBE.ADD", name, *idmp(producer, id), at, user, "device", device] for name in names]
+            expected = 0 if known else 1
+        else:
+            words = [word for row in rows for word in row]
+            commands = [["HLL.CUBE.MADD", name, *idmp(producer, id), "FIELDS", 1, "device", "ROWS", *words] for name in names]
+            expected = {"counted": 0 if known else len(rows), "duplicate": len(rows) if known else 0, "late": 0}
+        for reply in c.pipe(commands):
+            assert (reply if isinstance(expected, int) else mapping(c, reply)) == expected
+        if not known:
+            events.extend(rows)
+            if id:
+                twin.remember(producer, id)
+
+    def row():
+        return (START + last * 60_000 - rng.randrange(5 * HOUR), f"u:{rng.randrange(300)}", rng.choice("abc"))
+
+    forgotten = 0
+    for turn in range(900):
+        last += 1
+        what = rng.random()
+        if what < 0.1:
+            write(None, None, [row() for _ in range(rng.randrange(1, 6))])
+        elif what < 0.6 or not past:
+            producer = rng.choice(["web", "app", "till"])
+            past.append((producer, f"id:{last}", [row() for _ in range(rng.randrange(1, 6))]))
+            write(*past[-1])
+        else:
+            producer, id, sent = rng.choice(past)
+            forgotten += not twin.known(producer, id)
+            write(producer, id, sent if what < 0.85 else [rng.choice(sent)])
+        if turn == 500:
+            # A thousand ids of one producer, and as many producers as are remembered.
+            for i in range(1_000):
+                write("web", f"flood:{i}", [row()])
+        if turn == 700:
+            for i in range(254):
+                write(f"producer:{i}", "first", [row()])
+        if turn == 400:
+            attach(replica, primary)
+            assert c("COPY", "shop", "copy") == 1 and c("RESTORE", "read", 0, c("DUMP", "shop")) == "OK"
+            names += ["copy", "read"]
+        if turn % 100 == 99:
+            assert len(set(digest(c, *names))) == 1
+    assert forgotten > 20
+    whole = count(c)
+    assert whole["events"] == len(events) and whole["unique"] == len({user for _, user, _ in events})
+    assert {row["device"]: row["events"] for row in rows(c, "BY", "device")} == Counter(device for _, _, device in events)
+    wait_for("the replica to catch up", lambda: caught_up(replica, primary))
+    assert digest(replica.c, "shop") == digest(c, "shop")
+
+
+# ---- tiers of different precision -----------------------------------------------------------------------------------
+
+
+def test_a_range_over_tiers_of_different_precision_is_right(client):
+    """Hours of p = 14 beside days of 11 and months of 9: events are exact, and users are those of the sketch that STORE makes of
+    the same range. The users are fixed, and so is the outcome; for a random set an interval of 99.99 % misses once in 10,000."""
+    client("HLL.CUBE.CREATE", "shop", "TIER", "1h", "48h", "TIER", "1d", "60d", "PRECISION", "11", "TIER", "1mo", "24mo", "PRECISION", "9",
+           "DIMENSION", "device", "VALUES", "8", "DIMENSION", "page", "VALUES", "40", "PRECISION", "12", "MEASURE", "revenue",
+           "TIMEZONE", "Europe/Berlin")
+    made, newest = [], START + 100 * DAY
+    for i in range(60_000):
+        at = START + i * 100 * DAY // 60_000
+        made.append((at, f"u:{i * 7919 % 20_011}", f"d{i % 3}", f"/{i * i % 31}", i % 10))
+    made.append((newest, "u:0", "d0", "/0", 1))
+    for i in range(0, len(made), 1000):
+        words = [word for row in made[i:i + 1000] for word in row]
+        client("HLL.CUBE.MADD", "shop", "FIELDS", 3, "device", "page", "revenue", "ROWS", *words)
+    ranges = [[], ["LAST", "24h", "AT", newest], ["LAST", "40d", "AT", newest], ["FROM", START + 5 * DAY, "TO", newest],
+              ["FROM", START + 70 * DAY, "TO", START + 99 * DAY + 7 * HOUR]]
+    precisions = set()
+    for words in ranges:
+        whole = count(client, *words, "CONFIDENCE", "0.9999")
+        own = [row for row in made if whole["from"] <= row[0] < whole["to"]]
+        assert whole["events"] == len(own) and whole["revenue"] == sum(row[4] for row in own)
+        assert whole["unique_lower"] <= len({row[1] for row in own}) <= whole["unique_upper"]
+        client("HLL.CUBE.STORE", "same", "shop", *words)
+        precisions.add(mapping(client, client("HLL.INFO", "same"))["precision"])
+        assert whole["unique"] == pytest.approx(mapping(client, client("HLL.ESTIMATE", 1, "same"))["estimate"], rel=1e-9)
+        by_page = rows(client, *words, "BY", "page", "METRICS", 2, "unique", "events")
+        assert {row["page"]: row["events"] for row in by_page} == Counter(row[3] for row in own)
+        best = sorted(by_page, key=lambda row: (-row["unique"], row["page"].encode()))[:5]
+        top = mapping(client, client("HLL.CUBE.TOP", "shop", "page", 5, *words, "ORDER", "unique"))["rows"]
+        assert [(row["page"], row["unique"]) for row in top] == [(row["page"], row["unique"]) for row in best]
+        for row in rows(client, *words, "BY", "device", "CONFIDENCE", "0.9999"):
+            users = {one[1] for one in own if one[2] == row["device"]}
+            assert row["unique_lower"] <= len(users) <= row["unique_upper"]
+        if words[:1] == ["LAST"]:
+            assert sum(row["events"] for row in rows(client, *words, "BUCKET", "1d")) == len(own)
+    # The whole of it is folded to the months, which are coarser than everything else.
+    assert precisions == {9, 11, 14}
+
+
+# ---- a web server's log ---------------------------------------------------------------------------------------------
+
+LINE = re.compile(r'(\S+) \S+ \S+ \[([^]]+)\] "([A-Z]+) (\S+) [^"]*" (\d+) (\d+|-)')
+
+
+@pytest.fixture(scope="module")
+def requests(data):
+    """(time, address, status, method, path, bytes) of each line, in the order of the file, which is not that of time."""
+    made = []
+    with gzip.open(data("apache_logs.gz"), "rt") as f:
+        for line in f:
+            address, when, method, path, status, size = LINE.match(line).groups()
+            at = datetime.datetime.strptime(when, "%d/%b/%Y:%H:%M:%S %z")
+            made.append((int(at.timestamp() * 1000), address, status, method, path, 0 if size == "-" else int(size)))
+    assert len(made) == 10_000 and len({row[1] for row in made}) == 1753
+    return made
+
+
+@pytest.mark.thorough
+def test_a_web_servers_log_by_hours_days_and_paths(server, requests):
+    """Events and bytes are exact by status, method, path, hour and day; visitors are exact at the default precision. In a cube
+    of p = 6, where all but the smallest are estimates, at least 87 of 100 intervals of 95 % hold the truth: with independent
+    ones, each right in 94 % of all worlds, fewer than that is one in 150 among some 90. The hash is fixed, and so is the
+    outcome."""
+    c = server.client(3)
+    for name, precision in (("log", None), ("rough", 6)):
+        own = [] if precision is None else ["PRECISION", precision]
+        c("HLL.CUBE.CREATE", name, "TIER", "1h", "48h", "TIER", "1d", "30d", *own, "DIMENSION", "status", "VALUES", 20, *own, "DIMENSION",
+          "verb", "VALUES", 10, *own, "DIMENSION", "path", "VALUES", 3000, *own, "GROUP", "verb,status", "MEASURE", "bytes")
+        for i in range(0, len(requests), 500):
+            for _ in range(2):
+                words = [word for at, address, status, verb, path, size in requests[i:i + 500] for word in (at, address, status, verb, path, size)]
+                reply = c("HLL.CUBE.MADD", name, "IDMP", "apache", i, "FIELDS", 4, "status", "verb", "path", "bytes", "ROWS", *words)
+            # The second time it was known.
+            assert mapping(c, reply)["duplicate"] == len(requests[i:i + 500])
+    newest = max(row[0] for row in requests)
+    held = asked = 0
+    for by, place in (("status", 2), ("verb", 3), ("path", 4)):
+        events, size, visitors = Counter(), Counter(), defaultdict(set)
+        for row in requests:
+            events[row[place]] += 1
+            size[row[place]] += row[5]
+            visitors[row[place]].add(row[1])
+        for name in ("log", "rough"):
+            found = {text(row[by]): row for row in map(lambda row: raw(c, row), c("HLL.CUBE.QUERY", name, "BY", by)[b"rows"])}
+            assert {value: row["events"] for value, row in found.items()} == events
+            assert {value: row["bytes"] for value, row in found.items()} == size
+            for value, row in found.items():
+                if name == "log":
+                    assert row["unique"] == row["unique_lower"] == row["unique_upper"] == len(visitors[value])
+                elif row["unique_lower"] < row["unique_upper"]:
+                    asked += 1
+                    held += row["unique_lower"] <= len(visitors[value]) <= row["unique_upper"]
+        top = [raw(c, row) for row in c("HLL.CUBE.TOP", "log", by, 3, "ORDER", "unique")[b"rows"]]
+        best = sorted(visitors, key=lambda value: (-len(visitors[value]), value.encode()))[:3]
+        assert [text(row[by]) for row in top] == best
+    pairs = Counter((row[3], row[2]) for row in requests)
+    both = [raw(c, row) for row in c("HLL.CUBE.QUERY", "log", "BY", "verb", "status")[b"rows"]]
+    assert {(text(row["verb"]), text(row["status"])): row["events"] for row in both} == pairs
+    for unit, length, range_ in (("1d", DAY, []), ("1h", HOUR, ["LAST", "36h", "AT", newest])):
+        for name in ("log", "rough"):
+            answer = mapping(c, c("HLL.CUBE.SERIES", name, "BUCKET", unit, *range_))
+            own = [row for row in requests if answer["from"] <= row[0] < answer["to"]]
+            assert sum(row["events"] for row in answer["rows"]) == len(own)
+            for row in answer["rows"]:
+                within = [one for one in own if row["bucket"] <= one[0] < row["bucket"] + length]
+                visitors = {one[1] for one in within}
+                assert (row["events"], row["bytes"]) == (len(within), sum(one[5] for one in within))
+                if name == "log":
+                    assert row["unique"] == len(visitors)
+                elif row["unique_lower"] < row["unique_upper"]:
+                    asked += 1
+                    held += row["unique_lower"] <= len(visitors) <= row["unique_upper"]
+    print(f"{held} of {asked}")
+    assert asked >= 40 and held >= 0.87 * asked
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def raw(c, row):
+    """A row whose values stay text, as those of statuses."""
+    return {key.decode(): value for key, value in row.items()}

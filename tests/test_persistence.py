@@ -420,16 +420,25 @@ def test_overwriting_a_sketch_frees_it(server):
 # Active defragmentation
 
 
+def prepare_to_defragment(server):
+    """So that it begins with whatever there is, once it is turned on."""
+    try:
+        server.c("CONFIG", "SET", "activedefrag", "yes")
+    except ReplyError as refusal:
+        pytest.skip(f"{server} cannot defragment: {refusal.text}")
+    server.c("CONFIG", "SET", "activedefrag", "no")
+    server.c("CONFIG", "SET", "active-defrag-ignore-bytes", "1", "active-defrag-threshold-lower", "1", "active-defrag-threshold-upper", "2",
+             "active-defrag-cycle-min", "50", "active-defrag-cycle-max", "75")
+
+
+def defragmentation_hits(server):
+    return int(server.info(section="stats")["active_defrag_hits"])
+
+
 def test_sketches_survive_active_defragmentation(start, server_name):
     server = start(server_name, {"maxmemory": "0"})
     c = server.c
-    try:
-        c("CONFIG", "SET", "activedefrag", "yes")
-    except ReplyError as refusal:
-        pytest.skip(f"{server_name} cannot defragment: {refusal.text}")
-    c("CONFIG", "SET", "activedefrag", "no")
-    c("CONFIG", "SET", "active-defrag-ignore-bytes", "1", "active-defrag-threshold-lower", "1", "active-defrag-threshold-upper", "2",
-      "active-defrag-cycle-min", "50", "active-defrag-cycle-max", "75")
+    prepare_to_defragment(server)
     # Sketches of all sizes, of which most are then deleted, leave pages with few live allocations.
     makers = {}
     for kind in KINDS:
@@ -452,3 +461,36 @@ def test_sketches_survive_active_defragmentation(start, server_name):
     for name in makers:
         c("DEL", name)
         assert state(c, f"{name}:0") == values[name]
+
+
+def test_cubes_survive_active_defragmentation(start, server_name):
+    """Their slices are moved while events come in and questions are answered."""
+    server = start(server_name, {"maxmemory": "0"})
+    c = server.c
+    prepare_to_defragment(server)
+    hour, begin = 3_600_000, 1_700_000_000_000
+    for i in range(60):
+        c("HLL.CUBE.CREATE", f"cube:{i}", "TIER", "1h", "20d", "DIMENSION", "page", "VALUES", 500, "PRECISION", 10)
+    # Turn and turn about, so that the slices of one cube lie between those of others.
+    for day in range(40):
+        for i in range(60):
+            rows = [word for n in range(100) for word in (begin + (day * 100 + n) * hour // 10, f"user:{n * 7 % 31}", f"page:{n * 13 % 89}")]
+            c("HLL.CUBE.MADD", f"cube:{i}", "FIELDS", 1, "page", "ROWS", *rows)
+    kept = [f"cube:{i}" for i in range(0, 60, 6)]
+    c.pipe(("DEL", f"cube:{i}") for i in range(60) if i % 6)
+    before = digest(c)
+    top = [c("HLL.CUBE.TOP", name, "page", 10) for name in kept]
+    hits = defragmentation_hits(server)
+    c("CONFIG", "SET", "activedefrag", "yes")
+    wait_for("defragmentation to move chunks", lambda: defragmentation_hits(server) > hits + 500, seconds=30)
+    for _ in range(20):
+        assert [c("HLL.CUBE.TOP", name, "page", 10) for name in kept] == top
+        c("HLL.CUBE.ADD", "cube:0", begin + 400 * hour, "user:1", "page", "page:1")
+        top[0] = c("HLL.CUBE.TOP", "cube:0", "page", 10)
+        time.sleep(0.02)
+    c("CONFIG", "SET", "activedefrag", "no")
+    c("DEL", "cube:0")
+    changed = digest(c)
+    c("DEBUG", "RELOAD")
+    assert digest(c) == changed != before
+    assert [c("HLL.CUBE.TOP", name, "page", 10) for name in kept[1:]] == top[1:]

@@ -1,15 +1,18 @@
 """The promises of the measurement's own arithmetic and pages, and, if there is a server, that a small one runs."""
 
+import subprocess
 import xml.etree.ElementTree as xml
+from collections import Counter
 
 import pytest
 
-from measure import balance, page, plot
+from measure import balance, cube_waits, cubes, others, page, plot
 from measure.__main__ import FIGURES, PAGE, PARTS, SERVERS, draw, parse, render
 from measure.balance import BEYOND, Beyond, filled
 from measure.compare import OURS, PF, Aim, Comparison, Measure, Table, at_most, of_runs, of_values, order
-from measure.context import Context
+from measure.context import ROOT, Context
 from measure.page import Record, replace, summary, table
+from measure.stream import HOUR, KEY, START, STEPS, Plan
 from measure.wire import ARGUMENT, Chunk, Elements, add_chunks, adds, command
 
 TABLE = Table("t", "things", (
@@ -175,3 +178,152 @@ def test_arguments():
     assert parse([]).only == tuple(PARTS)
     with pytest.raises(SystemExit):
         parse(["--only", "sped"])
+
+
+# ---- cubes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def events_program():
+    """benches/events.rs as a program; it depends on nothing, so that it is built within seconds."""
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--release", "-p", "benches", "--bin", "events"], cwd=ROOT, check=True)
+
+
+def printed(plan, way, *more):
+    return subprocess.run(plan.program(way, *more), stdout=subprocess.PIPE, check=True).stdout
+
+
+def sent_words(data):
+    """Commands as lists of words."""
+    words, at = [], 0
+    while at < len(data):
+        end = data.index(b"\r\n", at)
+        count, at, one = int(data[at + 1 : end]), end + 2, []
+        for _ in range(count):
+            end = data.index(b"\r\n", at)
+            size, at = int(data[at + 1 : end]), end + 2
+            one.append(data[at : at + size].decode())
+            at += size + 2
+        words.append(one)
+    return words
+
+
+def rows_of(plan, *more):
+    head, *rows = printed(plan, "rows", *more).decode().splitlines()
+    return head.split(","), [row.split(",") for row in rows]
+
+
+@pytest.mark.usefixtures("events_program")
+def test_events_have_the_values_that_the_cube_is_made_for():
+    plan = Plan(50_000, pages=True, steps=True)
+    names, rows = rows_of(plan)
+    assert names == ["at", "user", *plan.dimensions] and len(rows) == plan.events
+    for place, (name, count) in enumerate(plan.dimensions.items(), 2):
+        values = Counter(row[place] for row in rows)
+        # All of few values occur, and none of many is beyond the last.
+        assert len(values) == count if count <= 200 else len(values) <= count, name
+        prefix = {"page": "/page/", "step": ""}.get(name, "value-")
+        numbers = list(STEPS) if name == "step" else [str(i) for i in range(count)]
+        assert set(values) <= {prefix + number for number in numbers}, name
+        # Zipf's law, within five standard deviations: the first value is as frequent as it should be.
+        share = 0.7 if name == "step" else 1 / sum(1 / k for k in range(1, count + 1))
+        first = values[prefix + numbers[0]]
+        assert abs(first - share * plan.events) < 5 * (share * (1 - share) * plan.events) ** 0.5, name
+
+
+@pytest.mark.usefixtures("events_program")
+def test_every_way_sends_the_same_events():
+    plan = Plan(250, pages=True)
+    names, rows = rows_of(plan)
+    wanted = [[row[0], f"user:{row[1]}", *row[2:]] for row in rows]
+    adds = sent_words(printed(plan, "add"))
+    assert all(words[:2] == ["HLL.CUBE.ADD", KEY] and words[4::2] == names[2:] for words in adds)
+    assert [[*words[2:4], *words[5::2]] for words in adds] == wanted
+    madds = sent_words(printed(plan, "madd"))
+    head = ["HLL.CUBE.MADD", KEY, "FIELDS", str(len(plan.dimensions)), *plan.dimensions, "ROWS"]
+    assert [words[: len(head)] for words in madds] == [head] * 3
+    in_rows = [word for words in madds for word in words[len(head) :]]
+    assert in_rows == [word for row in wanted for word in row]
+    for way, tiers in (("hand", ("1h", "1d", "1w", "30d")), ("hand-hours", ("1h",))):
+        by_hand = sent_words(printed(plan, way))
+        keys = [f"{KEY}:{tier}:0" + rest for row in wanted for tier in tiers
+                for rest in ("", *(f":{name}:{value}" for name, value in zip(plan.dimensions, row[2:], strict=True)))]
+        each = len(tiers) * (1 + len(plan.dimensions))
+        users = [row[1] for row in wanted for _ in range(each)]
+        assert by_hand[::2] == [["PFADD", key, user] for key, user in zip(keys, users, strict=True)]
+        assert by_hand[1::2] == [["INCRBY", key + ":n", "1"] for key in keys]
+
+
+@pytest.mark.usefixtures("events_program")
+def test_events_are_the_same_whatever_is_left_out():
+    plan = Plan(3_000, seed=5, pages=True, steps=True)
+    _, all_rows = rows_of(plan)
+    assert rows_of(plan, "--first", 1_000, "--last", 2_000)[1] == all_rows[1_000:2_000]
+    assert rows_of(Plan(3_000, seed=5))[1] == [row[:7] for row in all_rows]
+    assert rows_of(Plan(3_000, seed=6))[1] != [row[:7] for row in all_rows]
+
+
+@pytest.mark.usefixtures("events_program")
+def test_events_come_in_the_order_that_is_asked_for():
+    times = {order: [int(row[0]) for row in rows_of(Plan(28_002, order=order))[1]] for order in ("time", "backfill", "silence")}
+    assert times["time"] == [START + i * HOUR // 14_000 for i in range(28_002)]
+    half = 14_001
+    assert times["silence"] == [at + (i >= half) * 40 * 24 * HOUR for i, at in enumerate(times["time"])]
+    year = 365 * 24 * HOUR
+    assert START <= min(times["backfill"]) < START + year // 1_000 and START + year * 999 // 1_000 < max(times["backfill"]) < START + year
+    assert times["backfill"] != sorted(times["backfill"])
+
+
+def test_goals_are_those_of_the_parts_that_were_measured():
+    names = {way: title for way, (title, _) in cubes.WAYS.items()}
+    figures = {"events a second": 10.0, "memory, MB": 1.0, "database file, MB": 1.0, "time in the server, µs an event": 1.0,
+               "99.99 % of commands take at most, µs": 101.0, "commands above 1 ms": 0}
+    found = {"plain": {names["add"]: figures | {"events a second": 200.0}, names["hand"]: figures, names["hand-hours"]: figures}}
+    told = cubes.goals(found, {"plain": {"COUNT, 24 h": cubes.Told(41.0, False)}}).splitlines()
+    assert "| events a second, ADD, by hand with four tiers = 1 | ≥ 20 | 20 | kept |" in told
+    assert "| 99.99 % of ADDs, µs | ≤ 100 | 101 | **missed** |" in told and "| COUNT, 24 h, µs | ≤ 40 | 41 | **missed** |" in told
+    assert not any("pages" in line or "MADD" in line for line in told)
+
+
+@pytest.fixture
+def server_is_there():
+    if not all(path.exists() for path in Context("redis-7.0", 1, True, 1).programs):
+        pytest.skip("no server or no module under target/")
+
+
+@pytest.mark.usefixtures("events_program", "server_is_there")
+def test_every_way_is_measured_with_the_same_figures():
+    measured = {way: cubes.in_order("redis-7.0", Plan(1_500), way) for way in cubes.WAYS}
+    assert set(measured["add"][0]) == set(measured["madd"][0]) > set(measured["hand-hours"][0])
+    assert list(measured["add"][1]) == [title for title, question in cubes.QUESTIONS if " page " not in question]
+    table = cubes.table("x", {way: figures for way, (figures, _) in measured.items()}, {way: asked for way, (_, asked) in measured.items()})
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+@pytest.mark.usefixtures("events_program", "server_is_there")
+def test_cubes_are_filled_out_of_order_and_after_silence():
+    figures, answers = cubes.in_other_orders("redis-7.0", Plan(2_000))
+    assert figures["backfill, the tenth after it"]["late events"] > 0 == figures["the tenth after it"]["late events"]
+    assert all(len(asked) == len(cubes.QUESTIONS) for asked in answers.values())
+
+
+@pytest.mark.usefixtures("events_program", "server_is_there")
+def test_waits_are_told_of_every_question_or_it_is_named(monkeypatch):
+    monkeypatch.setattr(cube_waits, "SECONDS", 0.0)
+    monkeypatch.setattr(cube_waits, "QUESTIONS", (*cube_waits.QUESTIONS[:3], ("nonsense", "HLL.CUBE.NONSENSE shop"),
+                                                  ("unknown word", "HLL.CUBE.COUNT shop NONSENSE")))
+    told = cube_waits.measure("redis-7.0", Plan(2_000, pages=True, steps=True), 1)
+    for title in ("nothing", "ADD", "MADD of 3,000 rows"):
+        assert f"| {title} |" in told
+    assert "left out: HLL.CUBE.NONSENSE." in told and "| unknown word | HLL: unknown option 'NONSENSE'" in told
+
+
+@pytest.mark.usefixtures("events_program", "server_is_there")
+def test_others_are_asked_over_the_borders_of_the_cube():
+    plan = Plan(2_000, pages=True, steps=True)
+    ways, borders = others.cube_way("redis-7.0", plan)
+    assert all(begin < end and begin % HOUR == end % HOUR == 0 for begin, end in borders.values())
+    ways |= {"exact": others.Measured({}, dict.fromkeys(others.UNIQUES, 1_000.0), {"on disk, MB": 1.0})}
+    table = others.tables(ways)
+    assert "| uniques, 24 h | " in table and len({line.count("|") for line in table.splitlines()}) == 1
+    assert "error of uniques, 24 h, %" in table

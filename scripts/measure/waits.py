@@ -15,7 +15,7 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
 
 import redis
@@ -87,19 +87,30 @@ def questions() -> Iterator[tuple[str, Question]]:
     yield "CAMPAIGN (dense, p = 18)", ("HLL.CAMPAIGN", *numbered("d18-", 3))
 
 
-def ask(server: Server, client: redis.Redis, question: Question) -> tuple[float, float]:
-    """The longest PING of another client meanwhile, and how long it took; seconds."""
+def watched(port: int, ask: Callable[[], object], seconds: float = 0.0) -> tuple[float, list[float]]:
+    """The longest PING of another client while this is asked, again and again for so long, and how long each answer took; seconds."""
     stop, longest = multiprocessing.Event(), multiprocessing.Queue()
-    pinging = multiprocessing.Process(target=pings, args=(server.port, stop, longest))
+    pinging = multiprocessing.Process(target=pings, args=(port, stop, longest))
     pinging.start()
     longest.get()
-    start = time.perf_counter()
-    client.execute_command(*question)
-    took = time.perf_counter() - start
-    time.sleep(0.02)
-    stop.set()
-    worst = longest.get()
-    pinging.join()
+    took: list[float] = []
+    try:
+        end = time.perf_counter() + seconds
+        while not took or time.perf_counter() < end:
+            start = time.perf_counter()
+            ask()
+            took.append(time.perf_counter() - start)
+        time.sleep(0.02)
+    finally:
+        stop.set()
+        worst = longest.get()
+        pinging.join()
+    return worst, took
+
+
+def ask(server: Server, client: redis.Redis, question: Question) -> tuple[float, float]:
+    """The longest PING of another client meanwhile, and how long it took; seconds."""
+    worst, (took,) = watched(server.port, lambda: client.execute_command(*question))
     return worst, took
 
 

@@ -30,9 +30,12 @@ use super::horizon::{Horizon, TooLate, Verdict};
 use super::merge::{Budget, Input, Merge, Sealed, Shape};
 use super::numbers::Numbers;
 use super::open::{Entered, Hit, OpenColumn};
+use super::pack;
 use super::recent::Recent;
-use super::schema::{MAX_MEASURES, OTHER, Schema, TOTAL};
+use super::schema::{MAX_MEASURES, MAX_SUM, OTHER, Schema, TOTAL};
 use super::seen::Seen;
+use crate::sketch::Relocate;
+use crate::sketch::token::INDEX_BITS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -74,14 +77,17 @@ impl Open {
         }
     }
 
-    /// From columns that were read back.
-    pub fn restore(columns: Vec<OpenColumn>, events: u64, weight: f64) -> Open {
-        Open {
+    /// From columns that were read back; `None` if so many events, of which there is at least one, cannot have come to
+    /// these cells.
+    pub fn restore(columns: Vec<OpenColumn>, events: u64, weight: f64) -> Option<Open> {
+        let cells = |column: &OpenColumn| column.in_order().map(|cell| cell.events).collect();
+        let counted: Vec<Vec<u64>> = columns.iter().map(cells).collect();
+        (is_count(events, &counted) && is_weight(weight)).then(|| Open {
             bytes: Self::measured(&columns),
             columns,
             events,
             weight,
-        }
+        })
     }
 
     fn measured(columns: &Vec<OpenColumn>) -> usize {
@@ -216,6 +222,12 @@ impl Slice {
             late: Vec::new(),
             rewriting: false,
         }
+    }
+
+    /// Events of each part.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> {
+        let late = self.late.iter().map(|part| part.open.events);
+        late.chain([self.own_events()])
     }
 
     /// Events in the late parts.
@@ -921,10 +933,17 @@ impl Cube {
             Some(tier) if tier < own && self.is_taken_in(which) => tier,
             _ => own,
         };
+        // The finest slices, of which there are few and which are read most, stay as they were written, and so does
+        // the total, which most questions read.
+        let is_packed = which.0 > 0 && column > 0;
         Shape {
             sums: self.schema.sums(),
             precision,
             limit: self.schema.values_of(column),
+            index_bits: match is_packed {
+                true => pack::index_bits(precision),
+                false => INDEX_BITS,
+            },
         }
     }
 
@@ -1202,6 +1221,36 @@ impl Cube {
         slices.map(of_slice).sum::<usize>() + open.sum::<usize>()
     }
 
+    // -----------------------------------------------------------------------------------------------------
+    // Memory
+
+    /// Moves the chunks of sealed slices that no copy shares, of one slice after the other, from this one on. Where to go
+    /// on, if it is told to stop before it is through.
+    pub fn relocate<M: Relocate>(
+        &mut self,
+        mover: &mut M,
+        from: u64,
+        should_stop: impl Fn(&M) -> bool,
+    ) -> Option<u64> {
+        let slices = self.tiers.iter_mut().flat_map(BTreeMap::values_mut);
+        for (at, slice) in (0..).zip(slices).skip(from as usize) {
+            if at > from && should_stop(mover) {
+                return Some(at);
+            }
+            if let Body::Sealed(sealed) = &mut slice.body
+                && let Some(sealed) = Arc::get_mut(sealed)
+            {
+                let columns = sealed.columns.iter_mut();
+                let columns =
+                    columns.flat_map(|column| [Some(&mut column.named), column.other.as_mut()]);
+                for column in columns.flatten().filter_map(Arc::get_mut) {
+                    column.relocate(mover);
+                }
+            }
+        }
+        None
+    }
+
     /// Work that is queued.
     pub fn waiting(&self) -> usize {
         self.jobs.len()
@@ -1303,6 +1352,24 @@ fn release(
         *steps = 0;
     }
     true
+}
+
+/// The most events that a cube counts: as many as answers, whose numbers are doubles, tell exactly.
+pub(crate) const MAX_EVENTS: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// Whether so many events, at least one of them, can have come to these cells of each column: all of them to the total,
+/// and none of them to two cells of one column.
+pub(crate) fn is_count(events: u64, columns: &[Vec<u64>]) -> bool {
+    let sum = |cells: &Vec<u64>| cells.iter().map(|&events| u128::from(events)).sum::<u128>();
+    let mut sums = columns.iter().map(sum);
+    (1..=MAX_EVENTS).contains(&events)
+        && sums.next() == Some(events.into())
+        && sums.all(|sum| sum <= events.into())
+}
+
+/// Whether it can be the largest weight of a new user.
+pub(crate) fn is_weight(weight: f64) -> bool {
+    (0.0..=MAX_SUM).contains(&weight)
 }
 
 /// What there is of a column in a slice: parts that are read side by side. Some may have to be merged first, since

@@ -5,11 +5,12 @@
 //! [`Sketch`] of the same precision does the same, so that from then on both hold the same, bit for bit. What is large
 //! is shared by clones until one of them is changed.
 
+use super::pack;
 use super::paged::ARC_COUNTS;
-use super::users::{Tokens, Users};
+use super::users::{Registers, Tokens, Users};
 use crate::sketch::estimate::Occupancy;
 use crate::sketch::register::{self, Register};
-use crate::sketch::token::{self, Token};
+use crate::sketch::token::{self, INDEX_BITS, Token};
 use crate::sketch::{Dense, Estimate, HashFamily, Precision, Sketch, TokenSet, kernels};
 use std::sync::Arc;
 
@@ -148,7 +149,9 @@ impl OpenUsers {
             Users::Tokens(tokens) => tokens.for_each(|token| {
                 self.insert(token);
             }),
-            Users::Registers { registers, .. } => self.absorb_registers(registers, precision),
+            Users::Registers { registers, .. } => {
+                self.absorb_registers(registers.plain(&mut Vec::new()), precision);
+            }
         }
         if let Some(tokens) = self.tokens()
             && tokens.len() >= precision.max_tokens()
@@ -206,7 +209,7 @@ impl OpenUsers {
     pub fn users(&self) -> Users<'_> {
         match (self, self.tokens()) {
             (OpenUsers::Dense(dense), _) => Users::Registers {
-                registers: dense.registers(),
+                registers: Registers::Plain(dense.registers()),
                 estimate: dense.estimate(),
             },
             (_, tokens) => tokens.map_or(Users::NOBODY, Users::Tokens),
@@ -232,8 +235,12 @@ const REPETITIONS: usize = 2;
 pub struct Union {
     precision: Precision,
     tokens: Vec<Token>,
+    /// Of the tokens: the fewest of all that came in. Those of the others are cut when they are put in order.
+    index_bits: u32,
     /// Empty as long as there are tokens only.
     registers: Vec<Register>,
+    /// Where registers are unpacked.
+    unpacked: Vec<Register>,
     parts: usize,
     /// The estimate of the only part.
     only: Option<Estimate>,
@@ -251,7 +258,9 @@ impl Union {
         Union {
             precision: Precision::DEFAULT,
             tokens: Vec::new(),
+            index_bits: INDEX_BITS,
             registers: Vec::new(),
+            unpacked: Vec::new(),
             parts: 0,
             only: None,
         }
@@ -261,12 +270,13 @@ impl Union {
     pub fn begin(&mut self, precision: Precision) {
         self.precision = precision;
         self.tokens.clear();
+        self.index_bits = INDEX_BITS;
         self.registers.clear();
         self.parts = 0;
         self.only = None;
     }
 
-    /// The lowest of all registers' that came in, and of what it began with.
+    /// The lowest of what it began with and of all cells' that came in, unless these have whole tokens.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -280,34 +290,49 @@ impl Union {
     pub fn add(&mut self, users: Users) {
         match users {
             Users::Tokens(tokens) if tokens.is_empty() => return,
-            Users::Tokens(tokens) if self.registers.is_empty() => {
-                tokens.for_each(|token| self.tokens.push(token));
-                if self.tokens.len() >= REPETITIONS * self.precision.max_tokens() {
-                    self.settle();
-                }
+            Users::Tokens(tokens) => self.add_tokens(&tokens),
+            Users::Registers { registers, .. } => {
+                let mut unpacked = std::mem::take(&mut self.unpacked);
+                self.add_registers(registers.plain(&mut unpacked), users.precision());
+                self.unpacked = unpacked;
             }
-            Users::Tokens(tokens) => {
-                let Union {
-                    registers,
-                    precision,
-                    ..
-                } = self;
-                tokens.for_each(|token| put(registers, *precision, token));
-            }
-            Users::Registers { registers, .. } => self.add_registers(registers, users.precision()),
         }
         self.only = (self.parts == 0).then(|| users.estimate());
         self.parts += 1;
     }
 
+    fn add_tokens(&mut self, tokens: &Tokens) {
+        let index_bits = tokens.index_bits();
+        if index_bits < self.index_bits {
+            self.index_bits = index_bits;
+            if let Some(most) = pack::precision_of(index_bits) {
+                self.lower_to(most);
+            }
+        }
+        if !self.registers.is_empty() {
+            let (registers, precision) = (&mut self.registers, self.precision);
+            tokens.for_each(|token| put(registers, precision, token));
+            return;
+        }
+        tokens.for_each(|token| self.tokens.push(token));
+        if self.tokens.len() >= REPETITIONS * self.precision.max_tokens() {
+            self.settle();
+        }
+    }
+
+    /// Goes on with this precision, if it is lower.
+    fn lower_to(&mut self, precision: Precision) {
+        if precision < self.precision {
+            if !self.registers.is_empty() {
+                self.registers = register::fold(&self.registers, self.precision, precision);
+            }
+            self.precision = precision;
+        }
+    }
+
     fn add_registers(&mut self, registers: &[Register], precision: Option<Precision>) {
         let Some(theirs) = precision else { return };
-        if theirs < self.precision {
-            if !self.registers.is_empty() {
-                self.registers = register::fold(&self.registers, self.precision, theirs);
-            }
-            self.precision = theirs;
-        }
+        self.lower_to(theirs);
         let folded;
         let registers = match theirs > self.precision {
             true => {
@@ -334,15 +359,24 @@ impl Union {
         if !self.registers.is_empty() {
             return;
         }
+        if self.index_bits < INDEX_BITS {
+            for token in &mut self.tokens {
+                *token = token::cut(*token, self.index_bits);
+            }
+        }
         self.tokens.sort_unstable();
         self.tokens.dedup();
         if self.tokens.len() >= self.precision.max_tokens() {
-            self.registers.resize(self.precision.registers(), 0);
-            for &token in &self.tokens {
-                put(&mut self.registers, self.precision, token);
-            }
-            self.tokens.clear();
+            self.turn_into_registers();
         }
+    }
+
+    fn turn_into_registers(&mut self) {
+        self.registers.resize(self.precision.registers(), 0);
+        for &token in &self.tokens {
+            put(&mut self.registers, self.precision, token);
+        }
+        self.tokens.clear();
     }
 
     /// How many users: of one cell its own estimate, else their number, or the most likely one.
@@ -357,18 +391,37 @@ impl Union {
     pub fn to_users(&mut self) -> Users<'_> {
         self.settle();
         if self.registers.is_empty() {
-            return Users::Tokens(Tokens::List(&self.tokens));
+            return Users::Tokens(match self.index_bits {
+                INDEX_BITS => Tokens::List(&self.tokens),
+                index_bits => Tokens::Cut(&self.tokens, index_bits),
+            });
         }
         let histogram = kernels::histogram(&self.registers);
         Users::Registers {
             estimate: Occupancy::new(&histogram, self.precision, true).estimate(),
-            registers: &self.registers,
+            registers: Registers::Plain(&self.registers),
         }
     }
 
-    /// A sketch of them, without a running estimate.
+    /// The same where tokens have exactly so many index bits: they are cut, or if some have fewer they are registers.
+    pub fn to_users_of(&mut self, index_bits: u32) -> Users<'_> {
+        if self.index_bits >= index_bits {
+            self.index_bits = index_bits;
+        } else {
+            self.settle();
+            if !self.tokens.is_empty() {
+                self.turn_into_registers();
+            }
+        }
+        self.to_users()
+    }
+
+    /// A sketch of them, without a running estimate. Cut tokens, which a sketch has none of, have become registers.
     pub fn sketch(&mut self, hash: HashFamily) -> Sketch {
         self.settle();
+        if self.index_bits < INDEX_BITS && !self.tokens.is_empty() {
+            self.turn_into_registers();
+        }
         let registers = std::mem::take(&mut self.registers);
         if !registers.is_empty()
             && let Ok(dense) = Dense::from_registers(registers, self.precision, true)
@@ -416,7 +469,7 @@ mod tests {
             prop_assert_eq!(bytes, cell.heap_bytes() as isize);
             prop_assert_eq!(cell.users().estimate(), sketch.estimate());
             match (cell.users(), sketch.dense()) {
-                (Users::Registers { registers, .. }, Some(dense)) => prop_assert_eq!(registers, dense.registers()),
+                (Users::Registers { registers, .. }, Some(dense)) => prop_assert!(registers.plain(&mut vec![]) == dense.registers()),
                 (Users::Tokens(tokens), None) => {
                     let mut list = tokens.to_vec();
                     list.sort_unstable();
@@ -450,6 +503,31 @@ mod tests {
             prop_assert_eq!(made.registers(lowest), expected.registers(lowest));
             if sketches.iter().filter(|sketch| !sketch.is_empty()).count() > 1 {
                 prop_assert_eq!(union.estimate().value, made.estimate().value);
+            }
+        }
+
+        #[test]
+        fn a_union_with_cut_tokens_counts_nobody_twice(whole in 0u64..300, cut in 0u64..300, p in 6u8..=12) {
+            let p = precision(p);
+            let bits = pack::index_bits(p);
+            let tokens = |users: std::ops::Range<u64>| users.map(|user| token::from_hash(hash(user))).collect::<Vec<_>>();
+            let mut few = tokens(0..cut);
+            few.iter_mut().for_each(|token| *token = token::cut(*token, bits));
+            few.sort_unstable();
+            few.dedup();
+            let (mut union, mut alone) = (Union::new(), Union::new());
+            union.begin(p);
+            alone.begin(p);
+            let all = tokens(0..whole);
+            union.add(Users::Tokens(Tokens::List(&all)));
+            union.add(Users::Tokens(Tokens::Cut(&few, bits)));
+            alone.add(Users::Tokens(Tokens::List(&tokens(0..whole.max(cut)))));
+            let sketch = union.clone().sketch(HashFamily::default());
+            let expected = alone.clone().sketch(HashFamily::default());
+            prop_assert_eq!(sketch.registers(p), expected.registers(p));
+            match (cut > 0, union.to_users(), alone.to_users_of(bits)) {
+                (true, Users::Tokens(ours), Users::Tokens(theirs)) => prop_assert_eq!(ours.to_vec(), theirs.to_vec()),
+                (_, ours, theirs) => prop_assert_eq!(ours.token_count().is_some(), theirs.token_count().is_some() ),
             }
         }
 

@@ -3,11 +3,15 @@
 //! Cells lie in blocks of up to 128:
 //!
 //! ```text
-//!   +---------+-------+--------+--------+--------+--------+---------+--------+-------------+------+-----------+
-//!   | first   | cells | number | events | users  | sums   | numbers | events | users       | sums | users     |
-//!   | number  | less  | width  | width  | width  | flag   | packed  | packed | descriptors | if   | one after |
-//!   | 4 bytes | 1     | 1      | 1      | 1      | 1      |         |        | packed      | any  | the other |
-//!   +---------+-------+--------+--------+--------+--------+---------+--------+-------------+------+-----------+
+//!   +---------+-------+--------+--------+--------+--------+-------+-------+
+//!   | first   | cells | number | events | users  | length | sums  | index |
+//!   | number  | less  | width  | width  | width  | width  | flag  | bits  |
+//!   | 4 bytes | 1     | 1      | 1      | 1      | 1      | 1     | 1     |
+//!   +---------+-------+--+-----+--+-----+-------++-------++------+-------+---+
+//!   | numbers | events | users       | lengths  | sums   | users            |
+//!   | packed  | packed | descriptors | packed   | if any | one after        |
+//!   |         |        | packed      |          |        | the other        |
+//!   +---------+--------+-------------+----------+--------+------------------+
 //! ```
 //!
 //! * numbers are stored less the first, events less 1, each with as many bits as the largest of the block needs, low
@@ -16,7 +20,9 @@
 //!   n + 2 for n tokens;
 //! * sums: a bit for each cell, whether it has any but noughts, then eight bytes for each sum of those that have;
 //! * users: tokens ascending, four bytes each; before registers their precision, the estimate and its variance, so
-//!   that who asks for one cell does not have to count registers.
+//!   that who asks for one cell does not have to count registers;
+//! * or users are [packed](super::pack): then tokens have fewer index bits than a hash gives them, and the length
+//!   of each cell's users is stored, in bytes.
 //!
 //! So whoever looks for the heaviest of many values reads numbers, events and descriptors, and nobody's tokens; and a
 //! cell of a value that occurs once takes ten bytes. Numbers are ascending and can be searched where they lie.
@@ -24,10 +30,12 @@
 //! Blocks lie in chunks of at most 64 KiB, each an allocation of its own, so that a large column is made and freed by
 //! steps. Which block a number would be in is found in an index. The same cells give the same bytes.
 
+use super::pack;
 use super::paged::{ARC_COUNTS, allocated_bytes};
-use super::users::{Cell, Sums, Tokens, Users};
+use super::schema::MAX_SUM;
+use super::users::{Cell, Registers, Sums, Tokens, Users};
 use crate::sketch::register::Register;
-use crate::sketch::token::{self, Token};
+use crate::sketch::token::{self, INDEX_BITS, Token};
 use crate::sketch::{Dense, Estimate, Method, Precision, Relocate};
 use std::sync::Arc;
 
@@ -41,7 +49,7 @@ const FULL_BLOCK: usize = 16 << 10;
 const CHUNK: usize = 64 << 10;
 
 /// Bytes before the packed numbers.
-const HEADER: usize = 9;
+const HEADER: usize = 11;
 
 /// Descriptors of registers; tokens follow.
 const LIKELY: u64 = 0;
@@ -142,13 +150,28 @@ fn unpack_all(bytes: &[u8], width: u32, padded: &mut [u8; PADDED], to: &mut [u64
         return;
     };
     let mask = u64::MAX >> (64 - width.min(64));
-    let mut bit = 0;
-    for number in to {
-        let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk());
-        *number = word.map_or(0, |eight| u64::from_le_bytes(*eight) >> (bit % 8)) & mask;
-        bit += width as usize;
+    let word_at = |byte: usize| {
+        let word = padded.get(byte..).and_then(|tail| tail.first_chunk());
+        word.map_or(0, |eight| u64::from_le_bytes(*eight))
+    };
+    if width <= NARROW {
+        // Eight numbers are as many bytes as each has bits, and in one word.
+        for (at, eight) in to.chunks_mut(8).enumerate() {
+            let word = word_at(at * width as usize);
+            for (at, number) in eight.iter_mut().enumerate() {
+                *number = word >> (at * width as usize) & mask;
+            }
+        }
+        return;
+    }
+    for (at, number) in to.iter_mut().enumerate() {
+        let bit = at * width as usize;
+        *number = word_at(bit / 8) >> (bit % 8) & mask;
     }
 }
+
+/// The widest packed number of which eight are in a word.
+const NARROW: u32 = 8;
 
 /// Bytes of the packed numbers of a block at most, and eight more that may be read with the last of them.
 const PADDED: usize = (CELLS + 1) * size_of::<u64>();
@@ -159,12 +182,15 @@ struct Unpacked {
     numbers: [u64; CELLS],
     events: [u64; CELLS],
     descriptors: [u64; CELLS],
+    lengths: [u64; CELLS],
 }
 
 /// Makes a column of cells with ascending numbers.
 #[derive(Clone, Debug)]
 pub struct Builder {
     sums: usize,
+    /// Of tokens; users are packed if it is fewer than all.
+    index_bits: u32,
     chunks: Vec<Arc<Box<[u8]>>>,
     chunk: Vec<u8>,
     index: Vec<BlockPlace>,
@@ -173,10 +199,13 @@ pub struct Builder {
     numbers: Vec<u32>,
     events: Vec<u64>,
     descriptors: Vec<u64>,
+    /// Of packed users, in bytes.
+    lengths: Vec<u64>,
     has_sums: Vec<bool>,
     block_sums: Vec<u8>,
     users: Vec<u8>,
     tokens: Vec<Token>,
+    registers: Vec<Register>,
 }
 
 /// Where a block is.
@@ -188,10 +217,16 @@ struct BlockPlace {
 }
 
 impl Builder {
-    /// Of cells with so many sums.
+    /// Of cells with so many sums and whole tokens.
     pub fn new(sums: usize) -> Builder {
+        Builder::of_tokens(sums, INDEX_BITS)
+    }
+
+    /// Of cells with so many sums, whose tokens have so many index bits: with fewer than all of them, users are packed.
+    pub fn of_tokens(sums: usize, index_bits: u32) -> Builder {
         Builder {
             sums,
+            index_bits,
             chunks: Vec::new(),
             chunk: Vec::new(),
             index: Vec::new(),
@@ -200,14 +235,17 @@ impl Builder {
             numbers: Vec::new(),
             events: Vec::new(),
             descriptors: Vec::new(),
+            lengths: Vec::new(),
             has_sums: Vec::new(),
             block_sums: Vec::new(),
             users: Vec::new(),
             tokens: Vec::new(),
+            registers: Vec::new(),
         }
     }
 
-    /// Adds a cell, whose number is higher than those before and who has had at least one event.
+    /// Adds a cell, whose number is higher than those before and which has had at least one event. Its tokens must have
+    /// as many index bits as the column's.
     pub fn push(&mut self, cell: Cell) {
         self.numbers.push(cell.number);
         self.events.push(cell.events.max(1));
@@ -217,14 +255,12 @@ impl Builder {
         if any {
             self.block_sums.extend(sums.flat_map(f64::to_le_bytes));
         }
+        let before = self.users.len();
         match cell.users {
             Users::Tokens(tokens) => {
-                self.tokens.clear();
-                tokens.for_each(|token| self.tokens.push(token));
-                self.tokens.sort_unstable();
-                self.descriptors.push(TOKENS + self.tokens.len() as u64);
-                self.users
-                    .extend(self.tokens.iter().flat_map(|token| token.to_le_bytes()));
+                debug_assert!(tokens.is_empty() || tokens.index_bits() == self.index_bits);
+                self.descriptors.push(TOKENS + tokens.len() as u64);
+                self.put_tokens(tokens);
             }
             Users::Registers {
                 registers,
@@ -233,15 +269,53 @@ impl Builder {
                 let running = estimate.method == Method::Hip;
                 self.descriptors
                     .push(if running { RUNNING } else { LIKELY });
-                self.users.push(registers.len().ilog2() as u8);
+                let precision = registers.precision().unwrap_or_default();
+                self.users.push(precision.bits() as u8);
                 self.users.extend(estimate.value.to_le_bytes());
                 self.users.extend(estimate.variance.to_le_bytes());
-                self.users.extend_from_slice(registers);
+                self.put_registers(registers);
             }
         }
+        self.lengths.push(match self.is_packed() {
+            true => (self.users.len() - before) as u64,
+            false => 0,
+        });
         self.cells += 1;
         if self.numbers.len() == CELLS || self.users.len() >= FULL_BLOCK {
             self.end_block();
+        }
+    }
+
+    fn is_packed(&self) -> bool {
+        self.index_bits < INDEX_BITS
+    }
+
+    fn put_tokens(&mut self, tokens: Tokens) {
+        if let Tokens::Packed { code, .. } = tokens {
+            self.users.extend_from_slice(code);
+            return;
+        }
+        self.tokens.clear();
+        tokens.for_each(|token| self.tokens.push(token));
+        self.tokens.sort_unstable();
+        if self.is_packed() {
+            pack::pack_tokens(&self.tokens, self.index_bits, &mut self.users);
+        } else {
+            let bytes = self.tokens.iter().flat_map(|token| token.to_le_bytes());
+            self.users.extend(bytes);
+        }
+    }
+
+    fn put_registers(&mut self, registers: Registers) {
+        match registers {
+            Registers::Packed(_, code) if self.is_packed() => self.users.extend_from_slice(code),
+            Registers::Plain(registers) if self.is_packed() => {
+                pack::pack_registers(registers, &mut self.users);
+            }
+            registers => {
+                let plain = registers.plain(&mut self.registers);
+                self.users.extend_from_slice(plain);
+            }
         }
     }
 
@@ -252,20 +326,24 @@ impl Builder {
         let numbers = self.numbers.iter().map(|&number| u64::from(number - first));
         let events = self.events.iter().map(|&events| events - 1);
         let descriptors = self.descriptors.iter().copied();
+        let lengths = self.lengths.iter().copied();
         let any_sums = self.has_sums.contains(&true);
         let widths = [
             width_of(numbers.clone()),
             width_of(events.clone()),
             width_of(descriptors.clone()),
+            width_of(lengths.clone()),
         ];
         let mut block = Vec::with_capacity(HEADER + self.users.len() + self.block_sums.len());
         block.extend(first.to_le_bytes());
         block.push(self.numbers.len() as u8 - 1);
         block.extend(widths.map(|width| width as u8));
         block.push(any_sums.into());
+        block.push(self.index_bits as u8);
         pack(numbers, widths[0], &mut block);
         pack(events, widths[1], &mut block);
         pack(descriptors, widths[2], &mut block);
+        pack(lengths, widths[3], &mut block);
         if any_sums {
             pack(self.has_sums.iter().map(|&has| has.into()), 1, &mut block);
             block.append(&mut self.block_sums);
@@ -283,6 +361,7 @@ impl Builder {
         self.numbers.clear();
         self.events.clear();
         self.descriptors.clear();
+        self.lengths.clear();
         self.has_sums.clear();
     }
 
@@ -341,10 +420,14 @@ pub struct Column {
 struct Block<'a> {
     first: u32,
     cells: usize,
-    widths: [u32; 3],
+    widths: [u32; 4],
+    /// Of tokens.
+    index_bits: u32,
     numbers: &'a [u8],
     events: &'a [u8],
     descriptors: &'a [u8],
+    /// Of packed users.
+    lengths: &'a [u8],
     /// A bit for each cell; empty where no cell has sums.
     has_sums: &'a [u8],
     /// Sums of cells that have them, then users.
@@ -356,14 +439,24 @@ impl<'a> Block<'a> {
     fn read(bytes: &'a [u8]) -> Option<Block<'a>> {
         let (header, rest) = bytes.split_at_checked(HEADER)?;
         let (first, header) = header.split_first_chunk()?;
-        let &[less, numbers, events, descriptors, any_sums] = header else {
+        let &[
+            less,
+            numbers,
+            events,
+            descriptors,
+            lengths,
+            any_sums,
+            index_bits,
+        ] = header
+        else {
             return None;
         };
         let cells = usize::from(less) + 1;
-        let widths = [numbers.into(), events.into(), descriptors.into()];
+        let widths = [numbers, events, descriptors, lengths].map(u32::from);
         let (numbers, rest) = rest.split_at_checked(packed_bytes(cells, widths[0]))?;
         let (events, rest) = rest.split_at_checked(packed_bytes(cells, widths[1]))?;
         let (descriptors, rest) = rest.split_at_checked(packed_bytes(cells, widths[2]))?;
+        let (lengths, rest) = rest.split_at_checked(packed_bytes(cells, widths[3]))?;
         let sums = if any_sums == 0 {
             0
         } else {
@@ -374,12 +467,18 @@ impl<'a> Block<'a> {
             first: u32::from_le_bytes(*first),
             cells,
             widths,
+            index_bits: index_bits.into(),
             numbers,
             events,
             descriptors,
+            lengths,
             has_sums,
             rest,
         })
+    }
+
+    fn is_packed(&self) -> bool {
+        self.index_bits < INDEX_BITS
     }
 
     fn number(&self, at: usize) -> u32 {
@@ -393,6 +492,10 @@ impl<'a> Block<'a> {
 
     fn descriptor(&self, at: usize) -> u64 {
         unpack(self.descriptors, self.widths[2], at)
+    }
+
+    fn length(&self, at: usize) -> usize {
+        usize::try_from(unpack(self.lengths, self.widths[3], at)).unwrap_or(usize::MAX)
     }
 
     fn has_sums(&self, at: usize) -> bool {
@@ -458,10 +561,17 @@ impl<'a> Reading<'a> {
 
     /// The users of the cell at hand, and how many bytes they are.
     fn users(&self) -> Option<(Users<'a>, usize)> {
-        let tail = self.block.rest.get(self.users_at..)?;
-        match self.block.descriptor(self.at) {
+        let block = &self.block;
+        let tail = block.rest.get(self.users_at..)?;
+        let tail = match block.is_packed() {
+            true => tail.get(..block.length(self.at))?,
+            false => tail,
+        };
+        match block.descriptor(self.at) {
             descriptor @ (LIKELY | RUNNING) => {
+                let length = tail.len();
                 let (&[precision], tail) = tail.split_first_chunk()?;
+                let precision = Precision::new(precision)?;
                 let (value, tail) = tail.split_first_chunk()?;
                 let (variance, tail) = tail.split_first_chunk()?;
                 let estimate = Estimate {
@@ -472,18 +582,37 @@ impl<'a> Reading<'a> {
                         _ => Method::Ml,
                     },
                 };
-                let registers: &[Register] = tail.get(..Precision::new(precision)?.registers())?;
+                let (registers, length) = match block.is_packed() {
+                    true => (Registers::Packed(precision, tail), length),
+                    false => {
+                        let registers = tail.get(..precision.registers())?;
+                        let length = BEFORE_REGISTERS + registers.len();
+                        (Registers::Plain(registers), length)
+                    }
+                };
                 let users = Users::Registers {
                     registers,
                     estimate,
                 };
-                Some((users, BEFORE_REGISTERS + registers.len()))
+                Some((users, length))
             }
             tokens => {
-                let len = usize::try_from(tokens - TOKENS)
-                    .ok()?
-                    .checked_mul(size_of::<Token>())?;
-                Some((Users::Tokens(Tokens::Bytes(tail.get(..len)?)), len))
+                let len = usize::try_from(tokens - TOKENS).ok()?;
+                let (tokens, length) = match block.is_packed() {
+                    true => {
+                        let packed = Tokens::Packed {
+                            code: tail,
+                            len,
+                            index_bits: block.index_bits,
+                        };
+                        (packed, tail.len())
+                    }
+                    false => {
+                        let length = len.checked_mul(size_of::<Token>())?;
+                        (Tokens::Bytes(tail.get(..length)?), length)
+                    }
+                };
+                Some((Users::Tokens(tokens), length))
             }
         }
     }
@@ -510,6 +639,7 @@ impl<'a> Reading<'a> {
     fn skip_to(&mut self, at: usize) {
         while self.at < at {
             let users = match self.block.descriptor(self.at) {
+                _ if self.block.is_packed() => self.block.length(self.at),
                 LIKELY | RUNNING => self.users().map_or(0, |(_, len)| len),
                 tokens => (tokens - TOKENS) as usize * size_of::<Token>(),
             };
@@ -537,8 +667,9 @@ impl<'a> Reading<'a> {
             numbers,
             events,
             descriptors,
+            lengths,
         } = unpacked;
-        let [number_width, event_width, descriptor_width] = block.widths;
+        let [number_width, event_width, descriptor_width, length_width] = block.widths;
         let cells = ..block.cells;
         unpack_all(block.numbers, number_width, padded, numbers.get_mut(cells)?);
         unpack_all(block.events, event_width, padded, events.get_mut(cells)?);
@@ -548,8 +679,13 @@ impl<'a> Reading<'a> {
             padded,
             descriptors.get_mut(cells)?,
         );
+        if block.is_packed() {
+            unpack_all(block.lengths, length_width, padded, lengths.get_mut(cells)?);
+        }
         let cells = numbers.iter().zip(&*events).zip(&*descriptors);
-        for ((&number, &events), &descriptor) in cells.take(end).skip(begin) {
+        for (((&number, &events), &descriptor), &length) in
+            cells.zip(&*lengths).take(end).skip(begin)
+        {
             let (users, len) = match descriptor {
                 LIKELY | RUNNING => {
                     let (users, len) = self.users()?;
@@ -557,7 +693,11 @@ impl<'a> Reading<'a> {
                 }
                 tokens => {
                     let count = (tokens - TOKENS) as usize;
-                    (Bound::Tokens(count), count * size_of::<Token>())
+                    let length = match block.is_packed() {
+                        true => length as usize,
+                        false => count * size_of::<Token>(),
+                    };
+                    (Bound::Tokens(count), length)
                 }
             };
             let sums_bytes = self.sums_bytes();
@@ -660,6 +800,7 @@ impl Column {
             numbers: [0; CELLS],
             events: [0; CELLS],
             descriptors: [0; CELLS],
+            lengths: [0; CELLS],
         };
         for block in self.block_of(from)..self.index.len() {
             if left == 0 {
@@ -697,6 +838,7 @@ impl Column {
     /// [`Builder`] makes.
     pub fn restore(precision: Precision, sums: usize, chunks: Vec<Box<[u8]>>) -> Option<Column> {
         let (mut index, mut cells, mut last) = (Vec::new(), 0, None);
+        let mut index_bits = None;
         for (chunk, bytes) in chunks.iter().enumerate() {
             let mut offset = 0;
             while offset < bytes.len() {
@@ -706,6 +848,13 @@ impl Column {
                     .iter()
                     .any(|&width| width > MAX_ODD_WIDTH && width != 64)
                 {
+                    return None;
+                }
+                let possible = match block.is_packed() {
+                    true => (pack::precision_of(block.index_bits)?) <= precision,
+                    false => block.index_bits == INDEX_BITS,
+                };
+                if !possible || *index_bits.get_or_insert(block.index_bits) != block.index_bits {
                     return None;
                 }
                 index.push(BlockPlace {
@@ -730,7 +879,7 @@ impl Column {
             }
         }
         // What could be said in several ways is said in one.
-        let mut builder = Builder::new(sums);
+        let mut builder = Builder::of_tokens(sums, index_bits.unwrap_or(INDEX_BITS));
         let chunk_bytes = chunks.iter().map(|chunk| bytes_of_chunk(chunk)).sum();
         let column = Column {
             sums,
@@ -739,17 +888,51 @@ impl Column {
             chunks: chunks.into_iter().map(Arc::new).collect(),
             index,
         };
-        column.iter_from(0).for_each(|cell| builder.push(cell));
+        let (mut tokens, mut registers) = (Vec::new(), Vec::new());
+        for cell in column.iter_from(0) {
+            let users = unpacked(cell.users, &mut tokens, &mut registers);
+            builder.push(Cell { users, ..cell });
+        }
         let again = builder.finish();
         again.chunks().eq(column.chunks()).then_some(column)
     }
 }
 
+/// Users as they are, in these buffers if they are packed.
+fn unpacked<'a>(
+    users: Users<'a>,
+    tokens: &'a mut Vec<Token>,
+    registers: &'a mut Vec<Register>,
+) -> Users<'a> {
+    match users {
+        Users::Tokens(packed @ Tokens::Packed { index_bits, .. }) => {
+            tokens.clear();
+            packed.for_each(|token| tokens.push(token));
+            Users::Tokens(Tokens::Cut(tokens, index_bits))
+        }
+        Users::Registers {
+            registers: packed,
+            estimate,
+        } => Users::Registers {
+            registers: Registers::Plain(packed.plain(registers)),
+            estimate,
+        },
+        users => users,
+    }
+}
+
 /// Whether a cell can have come about.
 fn is_sound(cell: &Cell, precision: Precision, sums: usize) -> bool {
-    let finite = (0..sums).all(|at| cell.sums.get(at).is_finite());
-    finite
+    let possible = (0..sums).all(|at| cell.sums.get(at).abs() <= MAX_SUM);
+    possible
         && match cell.users {
+            Users::Tokens(Tokens::Packed {
+                code,
+                len,
+                index_bits,
+            }) => {
+                len < precision.max_tokens() && pack::check_tokens(code, len, index_bits).is_some()
+            }
             Users::Tokens(tokens) => {
                 let (mut last, mut sound) = (None, tokens.len() < precision.max_tokens());
                 tokens.for_each(|token| {
@@ -762,9 +945,16 @@ fn is_sound(cell: &Cell, precision: Precision, sums: usize) -> bool {
                 registers,
                 estimate,
             } => {
-                let own = cell.users.precision().filter(|&own| own <= precision);
+                let own = registers.precision().filter(|&own| own <= precision);
                 let possible = own.is_some_and(|own| {
-                    Dense::from_registers(registers.to_vec(), own, true).is_ok()
+                    let plain = match registers {
+                        Registers::Plain(registers) => Some(registers.to_vec()),
+                        Registers::Packed(_, code) => {
+                            let mut plain = Vec::new();
+                            pack::unpack_registers(code, own, &mut plain).map(|()| plain)
+                        }
+                    };
+                    plain.is_some_and(|plain| Dense::from_registers(plain, own, true).is_ok())
                 });
                 let finite = |number: f64| (0.0..=f64::MAX).contains(&number);
                 possible && finite(estimate.value) && finite(estimate.variance)
@@ -819,7 +1009,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cube::cell::OpenUsers;
+    use crate::cube::cell::{OpenUsers, Union};
     use crate::sketch::HashFamily;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -898,7 +1088,7 @@ mod tests {
                     registers: b,
                     estimate: y,
                 },
-            ) => a == b && x == y,
+            ) => a.plain(&mut vec![]) == b.plain(&mut vec![]) && x == y,
             _ => false,
         };
         cell.events == own.events && sums && users
@@ -973,6 +1163,62 @@ mod tests {
         }
 
         #[test]
+        fn a_packed_column_holds_the_same_users_with_cut_tokens(cells in cells(1, 8), most in 1usize..300, at in any::<prop::sample::Index>(), with in 1u8..) {
+            let (p, bits) = (precision(8), pack::index_bits(precision(8)));
+            let (mut builder, mut union) = (Builder::of_tokens(1, bits), Union::new());
+            let mut expected = vec![];
+            for (&number, own) in &cells {
+                union.begin(p);
+                union.add(own.users.users());
+                let users = match own.users.users() {
+                    Users::Tokens(_) => union.to_users_of(bits),
+                    registers => registers,
+                };
+                expected.push(match users {
+                    Users::Tokens(tokens) => (tokens.to_vec(), vec![]),
+                    Users::Registers { registers, .. } => (vec![], registers.plain(&mut vec![]).to_vec()),
+                });
+                builder.push(Cell { number, events: own.events, sums: Sums::Numbers(&own.sums), users });
+            }
+            let column = builder.finish();
+            for (cell, expected) in column.iter_from(0).zip(&expected) {
+                let users = match cell.users {
+                    Users::Tokens(tokens) => (tokens.to_vec(), vec![]),
+                    Users::Registers { registers, estimate } => {
+                        prop_assert_eq!(estimate, cells[&cell.number].users.users().estimate());
+                        (vec![], registers.plain(&mut vec![]).to_vec())
+                    }
+                };
+                prop_assert_eq!(&users, expected);
+                let found = column.get(cell.number).map(|cell| (cell.events, cell.sums.get(0)));
+                prop_assert_eq!(found, Some((cells[&cell.number].events, cells[&cell.number].sums[0])));
+            }
+            let (mut seen, mut from) = (0, Some(0));
+            while let Some(number) = from {
+                from = column.scan_from(number, most, |cell| {
+                    seen += 1;
+                    let counted = match cell.users {
+                        Bound::Tokens(count) => count == expected[seen - 1].0.len(),
+                        Bound::Estimate(_) => expected[seen - 1].0.is_empty(),
+                    };
+                    assert!(counted && cell.sums.get(0) == cells[&cell.number].sums[0]);
+                });
+            }
+            prop_assert_eq!(seen, cells.len());
+            let again = Column::restore(p, 1, chunks(&column)).unwrap();
+            prop_assert!(again.chunks().eq(column.chunks()));
+            prop_assert!(cells.is_empty() || Column::restore(precision(7), 1, chunks(&column)).is_none());
+            let mut damaged = chunks(&column);
+            if let Some(chunk) = damaged.first_mut() {
+                let at = at.index(chunk.len());
+                chunk[at] ^= with;
+                if let Some(other) = Column::restore(p, 1, damaged) {
+                    prop_assert_eq!(other.iter_from(0).count(), other.len());
+                }
+            }
+        }
+
+        #[test]
         fn any_bytes_are_a_column_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             if let Some(column) = Column::restore(precision(10), 1, vec![bytes.into()]) {
                 prop_assert_eq!(column.iter_from(0).count(), column.len());
@@ -992,7 +1238,7 @@ mod tests {
         let mut builder = Builder::new(0);
         for number in 1..=3 {
             let users = Users::Registers {
-                registers: &registers,
+                registers: Registers::Plain(&registers),
                 estimate,
             };
             builder.push(Cell {

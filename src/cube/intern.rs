@@ -276,6 +276,11 @@ impl<E: Entry> Numbering<E> {
         entries.filter_map(|(number, entry)| Some((number, entry.view()?)))
     }
 
+    /// No number above this one has an entry.
+    pub fn highest(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
     /// The entries for another thread: a pointer for each page of a thousand.
     pub fn snapshot(&self) -> Snapshot<E> {
         Snapshot {

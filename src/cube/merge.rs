@@ -254,6 +254,8 @@ pub struct Shape {
     pub precision: Precision,
     /// The most values that stay apart.
     pub limit: Option<u32>,
+    /// Of tokens: with fewer than all, users are packed.
+    pub index_bits: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -292,7 +294,7 @@ impl Merge {
                 false => Phase::Merging(None),
             },
             next: 0,
-            builder: Builder::new(shape.sums),
+            builder: Builder::of_tokens(shape.sums, shape.index_bits),
             union: Union::new(),
             total: Total::new(shape.sums),
             others: None,
@@ -354,7 +356,7 @@ impl Merge {
                 let bytes = cells.iter().map(|cell| cell.users.bytes()).sum();
                 budget.spend(cells.len(), bytes);
                 if number != OTHER && cut.as_mut().is_none_or(|cut| cut.keeps(total.events)) {
-                    let users = united(union, cells, shape.precision);
+                    let users = united(union, cells, shape);
                     builder.push(total.cell(number, users));
                     stays(number);
                 } else {
@@ -379,8 +381,12 @@ impl Merge {
     /// The column, of a merge that is done.
     pub fn finish(mut self) -> Sealed {
         let other = self.others.map(|others| {
-            let mut builder = Builder::new(self.shape.sums);
-            builder.push(others.cell(OTHER, self.others_union.to_users()));
+            let Shape {
+                sums, index_bits, ..
+            } = self.shape;
+            let mut builder = Builder::of_tokens(sums, index_bits);
+            let users = self.others_union.to_users_of(index_bits);
+            builder.push(others.cell(OTHER, users));
             Arc::new(builder.finish())
         });
         Sealed {
@@ -403,11 +409,14 @@ impl Merge {
 }
 
 /// The users of all these cells.
-fn united<'a>(union: &'a mut Union, cells: &[Cell<'a>], precision: Precision) -> Users<'a> {
+fn united<'a>(union: &'a mut Union, cells: &[Cell<'a>], shape: &Shape) -> Users<'a> {
     if let [only] = cells {
         let as_it_is = match only.users {
-            Users::Registers { .. } => only.users.precision() <= Some(precision),
-            Users::Tokens(Tokens::Bytes(_)) => only.users.bytes() < precision.registers(),
+            Users::Registers { registers, .. } => registers.precision() <= Some(shape.precision),
+            Users::Tokens(tokens @ (Tokens::Bytes(_) | Tokens::Packed { .. })) => {
+                tokens.index_bits() == shape.index_bits
+                    && tokens.len() < shape.precision.max_tokens()
+            }
             // Not in order.
             Users::Tokens(_) => false,
         };
@@ -415,7 +424,7 @@ fn united<'a>(union: &'a mut Union, cells: &[Cell<'a>], precision: Precision) ->
             return only.users;
         }
     }
-    union.begin(precision);
+    union.begin(shape.precision);
     cells.iter().for_each(|cell| union.add(cell.users));
-    union.to_users()
+    union.to_users_of(shape.index_bits)
 }

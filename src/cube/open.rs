@@ -45,10 +45,11 @@ enum IndexPage {
     Array(Box<[Place; PAGE]>),
 }
 
-/// Where the cell of a number is.
+/// Where the cell of a number is. Pages without cells are not there: the others stand in their order, each with its
+/// place among all, where it is found at once unless one before it is missing. So a single high number takes one page.
 #[derive(Clone, Debug, Default)]
 struct Index {
-    pages: Vec<Option<Arc<IndexPage>>>,
+    pages: Vec<(u32, Arc<IndexPage>)>,
     bytes: usize,
 }
 
@@ -60,10 +61,25 @@ fn list_bytes(list: &Vec<(u16, Place)>) -> usize {
 /// What a page takes beside its entries.
 const PAGE_BYTES: usize = 2 * size_of::<usize>() + size_of::<IndexPage>();
 
+/// Which page a number is on, and where on it.
+#[inline]
+fn split(number: u32) -> (u32, usize) {
+    (number / PAGE as u32, number as usize % PAGE)
+}
+
 impl Index {
+    /// Where a page is, or where it would be put in.
+    #[inline]
+    fn place_of(&self, page: u32) -> Result<usize, usize> {
+        match self.pages.get(page as usize) {
+            Some(there) if there.0 == page => Ok(page as usize),
+            _ => self.pages.binary_search_by_key(&page, |there| there.0),
+        }
+    }
+
     fn find(&self, number: u32) -> Option<usize> {
-        let page = self.pages.get(number as usize / PAGE)?.as_deref()?;
-        let within = number as usize % PAGE;
+        let (page, within) = split(number);
+        let page = &*self.pages[self.place_of(page).ok()?].1;
         let place = match page {
             IndexPage::Array(places) => places[within],
             IndexPage::List(list) => {
@@ -76,17 +92,16 @@ impl Index {
 
     /// Puts a number in that is not there.
     fn insert(&mut self, number: u32, at: usize) {
-        let (page, within) = (number as usize / PAGE, number as usize % PAGE);
-        if page >= self.pages.len() {
+        let (page, within) = split(number);
+        let slot = self.place_of(page).unwrap_or_else(|slot| {
             let before = self.pages.capacity();
-            self.pages.resize(page + 1, None);
-            self.bytes += (self.pages.capacity() - before) * size_of::<Option<Arc<IndexPage>>>();
-        }
-        let slot = &mut self.pages[page];
-        let page = slot.get_or_insert_with(|| {
-            self.bytes += PAGE_BYTES;
-            Arc::new(IndexPage::List(Vec::new()))
+            let new = (page, Arc::new(IndexPage::List(Vec::new())));
+            self.pages.insert(slot, new);
+            let more = self.pages.capacity() - before;
+            self.bytes += more * size_of::<(u32, Arc<IndexPage>)>() + PAGE_BYTES;
+            slot
         });
+        let page = &mut self.pages[slot].1;
         let page = Arc::make_mut(page);
         let place = at as Place + 1;
         match page {
@@ -111,9 +126,9 @@ impl Index {
     }
 
     fn remove(&mut self, number: u32) {
-        let (page, within) = (number as usize / PAGE, number as usize % PAGE);
-        if let Some(Some(page)) = self.pages.get_mut(page) {
-            match Arc::make_mut(page) {
+        let (page, within) = split(number);
+        if let Ok(slot) = self.place_of(page) {
+            match Arc::make_mut(&mut self.pages[slot].1) {
                 IndexPage::Array(places) => places[within] = 0,
                 IndexPage::List(list) => list.retain(|entry| usize::from(entry.0) != within),
             }
@@ -122,11 +137,11 @@ impl Index {
 
     /// The first number from this one on, and where its cell is.
     fn next(&self, from: u32) -> Option<(u32, usize)> {
-        let first = from as usize / PAGE;
-        for (offset, page) in self.pages.iter().skip(first).enumerate() {
-            let Some(page) = page else { continue };
-            let base = (first + offset) * PAGE;
-            let within = if offset == 0 { from as usize % PAGE } else { 0 };
+        let (first, within) = split(from);
+        let slot = self.place_of(first).unwrap_or_else(|slot| slot);
+        for (number, page) in self.pages.iter().skip(slot) {
+            let base = *number as usize * PAGE;
+            let within = if *number == first { within } else { 0 };
             let found = match &**page {
                 IndexPage::Array(places) => {
                     let taken = places[within..].iter().position(|&place| place != 0);
@@ -159,7 +174,9 @@ struct Slot {
 pub struct OpenColumn {
     index: Index,
     slots: Paged<Slot>,
-    /// For each sum, as long as the cells that have had one.
+    /// How many sums each cell has.
+    width: usize,
+    /// For each sum, as long as the cells that have had one; none before the first has.
     sums: Vec<Paged<f64>>,
     /// Where the next candidates for [`OTHER`] begin.
     hand: usize,
@@ -195,10 +212,11 @@ impl OpenColumn {
         OpenColumn {
             index: Index::default(),
             slots: Paged::default(),
-            sums: vec![Paged::default(); sums],
+            width: sums,
+            sums: Vec::new(),
             hand: 0,
             users_bytes: 0,
-            bytes: sums * size_of::<Paged<f64>>(),
+            bytes: 0,
         }
     }
 
@@ -214,7 +232,7 @@ impl OpenColumn {
 
     /// How many sums each cell has.
     pub fn sums(&self) -> usize {
-        self.sums.len()
+        self.width
     }
 
     /// Where the next candidates for [`OTHER`] begin: part of what decides the future.
@@ -267,6 +285,9 @@ impl OpenColumn {
 
     /// Whether the array of the sum has become longer.
     fn add_sum(&mut self, sum: usize, at: usize, amount: f64) -> bool {
+        if self.sums.is_empty() {
+            self.sums = vec![Paged::default(); self.width];
+        }
         let sums = &mut self.sums[sum];
         let longer = sums.len() <= at;
         sums.fill_to(at + 1);
@@ -391,7 +412,7 @@ impl OpenColumn {
 
     /// Puts a cell to the end, as reading it back requires; false if its number is there already.
     pub fn restore(&mut self, number: u32, events: u64, users: OpenUsers, sums: &[f64]) -> bool {
-        if self.contains(number) || sums.len() != self.sums.len() {
+        if self.contains(number) || sums.len() != self.width {
             return false;
         }
         let at = self.push(number);
@@ -408,9 +429,10 @@ impl OpenColumn {
         true
     }
 
-    /// Has the next candidates begin there.
-    pub fn restore_hand(&mut self, hand: usize) {
+    /// Has the next candidates begin there; false if there is no such cell.
+    pub fn restore_hand(&mut self, hand: usize) -> bool {
         self.hand = hand;
+        hand < self.len().max(1)
     }
 
     /// Bytes that it occupies beside itself.
@@ -422,5 +444,43 @@ impl OpenColumn {
         let sums = self.sums.iter().map(Paged::memory_bytes).sum::<usize>();
         let arrays = self.sums.capacity() * size_of::<Paged<f64>>();
         self.index.bytes + self.slots.memory_bytes() + self.users_bytes + sums + arrays
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn an_index_is_a_map_whatever_numbers_there_are(
+            numbers in prop::collection::vec(prop_oneof![0u32..3_000, 0u32..1 << 26, Just(u32::MAX)], 0..900),
+            removed in prop::collection::vec(any::<prop::sample::Index>(), 0..50),
+            asked in prop::collection::vec(any::<u32>(), 20),
+        ) {
+            let (mut index, mut twin) = (Index::default(), BTreeMap::new());
+            for (place, &number) in numbers.iter().enumerate() {
+                prop_assert_eq!(index.find(number), twin.get(&number).copied());
+                if twin.insert(number, place).is_none() {
+                    index.insert(number, place);
+                } else {
+                    twin.insert(number, index.find(number).unwrap());
+                }
+            }
+            for which in removed.iter().filter(|_| !numbers.is_empty()) {
+                let number = *which.get(&numbers);
+                index.remove(number);
+                twin.remove(&number);
+            }
+            for number in asked.iter().chain(&numbers).copied() {
+                prop_assert_eq!(index.find(number), twin.get(&number).copied());
+                let next = twin.range(number..).next().map(|(&number, &place)| (number, place));
+                prop_assert_eq!(index.next(number), next);
+            }
+            // A page for each number at most, and none for those before it.
+            prop_assert!(index.pages.len() <= numbers.len());
+        }
     }
 }

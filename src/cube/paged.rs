@@ -33,7 +33,7 @@ pub(super) fn allocated_bytes(bytes: usize) -> usize {
 }
 
 /// An array of elements in pages of at most `BYTES`; see the head of this file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Paged<T, const BYTES: usize = PAGE_BYTES> {
     /// All full but the last, and none empty.
     pages: Vec<Arc<Vec<T>>>,
@@ -42,6 +42,20 @@ pub struct Paged<T, const BYTES: usize = PAGE_BYTES> {
     unset: Option<Arc<Vec<T>>>,
     /// In how many places.
     unset_pages: usize,
+    /// See [`Paged::memory_bytes`]: as of the last change, since it is asked for much more often than it changes.
+    bytes: usize,
+}
+
+impl<T: Clone, const BYTES: usize> Clone for Paged<T, BYTES> {
+    fn clone(&self) -> Paged<T, BYTES> {
+        let mut clone = Paged {
+            pages: self.pages.clone(),
+            unset: self.unset.clone(),
+            ..*self
+        };
+        clone.bytes = clone.measured();
+        clone
+    }
 }
 
 impl<T, const BYTES: usize> Default for Paged<T, BYTES> {
@@ -51,6 +65,7 @@ impl<T, const BYTES: usize> Default for Paged<T, BYTES> {
             len: 0,
             unset: None,
             unset_pages: 0,
+            bytes: 0,
         }
     }
 }
@@ -106,14 +121,20 @@ impl<T: Clone, const BYTES: usize> Paged<T, BYTES> {
                 Self::ELEMENTS
             };
             self.pages.push(Arc::new(Vec::with_capacity(elements)));
+            self.bytes = self.measured();
         }
-        if let Some(page) = self.page_mut(self.len >> Self::SHIFT) {
-            if page.len() == page.capacity() {
-                let elements = (2 * page.len()).min(Self::ELEMENTS);
-                page.reserve_exact(elements - page.len());
-            }
-            page.push(value);
-            self.len += 1;
+        let Some(page) = self.page_mut(self.len >> Self::SHIFT) else {
+            return;
+        };
+        let is_full = page.len() == page.capacity();
+        if is_full {
+            let elements = (2 * page.len()).min(Self::ELEMENTS);
+            page.reserve_exact(elements - page.len());
+        }
+        page.push(value);
+        self.len += 1;
+        if is_full {
+            self.bytes = self.measured();
         }
     }
 
@@ -122,10 +143,12 @@ impl<T: Clone, const BYTES: usize> Paged<T, BYTES> {
         let last = self.pages.len().checked_sub(1)?;
         let page = self.page_mut(last)?;
         let value = page.pop()?;
-        if page.is_empty() {
-            self.pages.pop();
-        }
+        let is_empty = page.is_empty();
         self.len -= 1;
+        if is_empty {
+            self.pages.pop();
+            self.bytes = self.measured();
+        }
         Some(value)
     }
 
@@ -144,6 +167,7 @@ impl<T: Clone, const BYTES: usize> Paged<T, BYTES> {
                 self.pages.push(Arc::clone(unset));
                 self.unset_pages += 1;
                 self.len += Self::ELEMENTS;
+                self.bytes = self.measured();
             } else {
                 self.push(T::default());
             }
@@ -162,7 +186,12 @@ impl<T: Clone, const BYTES: usize> Paged<T, BYTES> {
 
     /// Bytes on the heap, without what elements have there. What clones share counts in each of them: the first
     /// change of any makes it a copy of its own. O(1).
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn measured(&self) -> usize {
         let Some(first) = self.pages.first() else {
             return allocated_bytes(self.pages.capacity() * size_of::<Arc<Vec<T>>>());
         };
@@ -198,6 +227,7 @@ impl<T: Clone, const BYTES: usize> Paged<T, BYTES> {
         let mut copy = Vec::with_capacity(page.capacity());
         copy.extend_from_slice(page);
         *page = Arc::new(copy);
+        self.bytes = self.measured();
     }
 }
 

@@ -5,7 +5,7 @@
 //! state and is computed again: where time stands, who refers to which number, and what a job that was under way had
 //! made so far, for which it goes again as far as it had come.
 
-use super::body::{Body, Cube, Job, Open, Slice, Task, Which};
+use super::body::{Body, Cube, Job, MAX_EVENTS, Open, Slice, Task, Which, is_count, is_weight};
 use super::calendar::Millis;
 use super::horizon::Horizon;
 use super::intern::{Intern, Members};
@@ -91,10 +91,24 @@ impl Cube {
             }
         }
         cube.restore_jobs(state.jobs)?;
+        cube.check_counters()?;
         cube.numbers
             .are_all_used()
             .then_some(cube)
             .ok_or(Unsound("value without cells"))
+    }
+
+    /// No counter is near its end, whatever is counted from now on.
+    fn check_counters(&self) -> Result<(), Unsound> {
+        let open = self.open.iter().map(|(_, open)| open.events);
+        let slices = self.tiers.iter().flat_map(|slices| slices.values());
+        let events = open.chain(slices.flat_map(Slice::counts)).map(u128::from);
+        require(
+            events.sum::<u128>() <= MAX_EVENTS.into() && self.late <= MAX_EVENTS,
+            "number of events",
+        )?;
+        let far = u64::from(u32::MAX);
+        require(self.owed <= far && self.epoch <= u64::MAX / 2, "progress")
     }
 
     fn refer_from_combinations(&mut self) -> Result<(), Unsound> {
@@ -195,6 +209,18 @@ impl Cube {
             }
             Body::Sealed(sealed) => {
                 require(sealed.columns.len() == self.schema.columns(), "columns")?;
+                let cells = |column: &Sealed| {
+                    let inputs = column.inputs();
+                    let cells = |input: Input| -> Vec<u64> {
+                        input.iter_from(0).map(|cell| cell.events).collect()
+                    };
+                    inputs.flat_map(cells).collect()
+                };
+                let counted: Vec<Vec<u64>> = sealed.columns.iter().map(cells).collect();
+                require(
+                    is_count(sealed.events, &counted) && is_weight(sealed.weight),
+                    "number of events",
+                )?;
                 for (column, cells) in sealed.columns.iter().enumerate() {
                     require(is_apart(cells), "cell of other values")?;
                     let inputs: Vec<Input> = cells.inputs().collect();

@@ -70,6 +70,10 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// The largest magnitude of a measure.
 pub const MAX_MEASURE: f64 = 1e15;
 
+/// Larger in magnitude than any sum comes to be: of measures of 2^53 events at 1e15 each, or of new users at a weight of
+/// up to 2^64. A file that claims more would make answers that are no numbers.
+pub const MAX_SUM: f64 = 1e40;
+
 /// Slices of one length, kept for some time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tier {

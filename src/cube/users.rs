@@ -1,8 +1,9 @@
 //! The users of a cell as they lie in memory, wherever that is: what columns hand out and unions take in.
 
+use super::pack;
 use super::paged::Paged;
 use crate::sketch::Estimate;
-use crate::sketch::token::Token;
+use crate::sketch::token::{INDEX_BITS, Token};
 use crate::sketch::{Precision, register::Register};
 
 /// A set of users.
@@ -13,11 +14,56 @@ pub enum Users<'a> {
     /// Many.
     Registers {
         /// 2^p of them.
-        registers: &'a [Register],
+        registers: Registers<'a>,
         /// How many users they stand for, by the running estimate where the cell was only ever added to, and
         /// else by maximum likelihood.
         estimate: Estimate,
     },
+}
+
+/// Registers in one of the forms that they are kept in.
+#[derive(Clone, Copy, Debug)]
+pub enum Registers<'a> {
+    /// As they are, 2^p of them.
+    Plain(&'a [Register]),
+    /// Packed; see [`pack`](super::pack).
+    Packed(Precision, &'a [u8]),
+}
+
+impl<'a> Registers<'a> {
+    /// Of how many they are. The number of plain ones must be that of a precision.
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            Registers::Plain(registers) => Precision::new(registers.len().ilog2() as u8),
+            Registers::Packed(precision, _) => Some(*precision),
+        }
+    }
+
+    /// One after the other, unpacked into the buffer if they are packed. Bytes that are no registers, which no column
+    /// has, come out as none.
+    pub fn plain<'b>(&self, buffer: &'b mut Vec<Register>) -> &'b [Register]
+    where
+        'a: 'b,
+    {
+        match *self {
+            Registers::Plain(registers) => registers,
+            Registers::Packed(precision, code) => {
+                if pack::unpack_registers(code, precision, buffer).is_none() {
+                    buffer.clear();
+                    buffer.resize(precision.registers(), 0);
+                }
+                buffer
+            }
+        }
+    }
+
+    /// Bytes that whoever reads them has to read.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Registers::Plain(registers) => registers.len(),
+            Registers::Packed(_, code) => code.len(),
+        }
+    }
 }
 
 /// Distinct tokens in one of the forms that they are kept in.
@@ -34,15 +80,34 @@ pub enum Tokens<'a> {
         /// Those that are taken.
         len: usize,
     },
+    /// Cut to so many index bits, one after the other, ascending.
+    Cut(&'a [Token], u32),
+    /// The same packed; see [`pack`](super::pack).
+    Packed {
+        /// Their code.
+        code: &'a [u8],
+        /// How many there are.
+        len: usize,
+        /// Of each.
+        index_bits: u32,
+    },
 }
 
 impl Tokens<'_> {
     /// How many there are.
     pub fn len(&self) -> usize {
         match *self {
-            Tokens::List(tokens) => tokens.len(),
+            Tokens::List(tokens) | Tokens::Cut(tokens, _) => tokens.len(),
             Tokens::Bytes(bytes) => bytes.len() / size_of::<Token>(),
-            Tokens::Slots { len, .. } => len,
+            Tokens::Slots { len, .. } | Tokens::Packed { len, .. } => len,
+        }
+    }
+
+    /// How many bits of their indices are there.
+    pub fn index_bits(&self) -> u32 {
+        match *self {
+            Tokens::Cut(_, index_bits) | Tokens::Packed { index_bits, .. } => index_bits,
+            _ => INDEX_BITS,
         }
     }
 
@@ -55,7 +120,9 @@ impl Tokens<'_> {
     #[inline]
     pub fn for_each(&self, mut take: impl FnMut(Token)) {
         match *self {
-            Tokens::List(tokens) => tokens.iter().for_each(|&token| take(token)),
+            Tokens::List(tokens) | Tokens::Cut(tokens, _) => {
+                tokens.iter().for_each(|&token| take(token));
+            }
             Tokens::Bytes(bytes) => {
                 let fours = bytes.as_chunks().0.iter();
                 fours.for_each(|&four| take(u32::from_le_bytes(four)));
@@ -64,6 +131,12 @@ impl Tokens<'_> {
                 let taken = slots.iter().filter(|&&slot| slot != 0);
                 taken.for_each(|slot| take(slot - 1));
             }
+            // Columns have been checked to hold them all.
+            Tokens::Packed {
+                code,
+                len,
+                index_bits,
+            } => pack::unpack_tokens(code, len, index_bits, take).unwrap_or(()),
         }
     }
 
@@ -82,7 +155,7 @@ impl Users<'_> {
     /// How many, by themselves.
     pub fn estimate(&self) -> Estimate {
         match self {
-            Users::Tokens(tokens) => Estimate::from_tokens(tokens.len()),
+            Users::Tokens(tokens) => Estimate::from_cut_tokens(tokens.len(), tokens.index_bits()),
             Users::Registers { estimate, .. } => *estimate,
         }
     }
@@ -91,7 +164,7 @@ impl Users<'_> {
     pub fn precision(&self) -> Option<Precision> {
         match self {
             Users::Tokens(_) => None,
-            Users::Registers { registers, .. } => Precision::new(registers.len().ilog2() as u8),
+            Users::Registers { registers, .. } => registers.precision(),
         }
     }
 
@@ -106,8 +179,8 @@ impl Users<'_> {
     /// Bytes that whoever reads them has to read.
     pub fn bytes(&self) -> usize {
         match self {
-            Users::Tokens(tokens) => 4 * tokens.len(),
-            Users::Registers { registers, .. } => registers.len(),
+            Users::Tokens(tokens) => size_of::<Token>() * tokens.len(),
+            Users::Registers { registers, .. } => registers.bytes(),
         }
     }
 }
@@ -131,7 +204,10 @@ impl Sums<'_> {
         match *self {
             Sums::Zero => 0.0,
             Sums::Numbers(numbers) => numbers[at],
-            Sums::Arrays(arrays, cell) => arrays[at].get(cell).copied().unwrap_or(0.0),
+            Sums::Arrays(arrays, cell) => {
+                let sum = arrays.get(at).and_then(|array| array.get(cell));
+                sum.copied().unwrap_or(0.0)
+            }
             Sums::Bytes(bytes) => f64::from_le_bytes(bytes.as_chunks().0[at]),
         }
     }

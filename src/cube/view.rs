@@ -71,7 +71,7 @@ fn made(mut reading: Reading, shape: Shape) -> Column {
     let Some(other) = other else {
         return Arc::unwrap_or_clone(named);
     };
-    let mut builder = Builder::new(shape.sums);
+    let mut builder = Builder::of_tokens(shape.sums, shape.index_bits);
     let cells = other.iter_from(0).chain(named.iter_from(0));
     cells.for_each(|cell| builder.push(cell));
     builder.finish()

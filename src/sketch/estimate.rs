@@ -37,6 +37,8 @@ use super::token;
 pub enum Method {
     /// By counting tokens.
     Exact,
+    /// By counting tokens whose indices were cut, so that some stand for several elements.
+    Tokens,
     /// By the martingale estimator.
     Hip,
     /// By maximum likelihood.
@@ -48,6 +50,7 @@ impl Method {
     pub fn name(self) -> &'static str {
         match self {
             Method::Exact => "exact",
+            Method::Tokens => "tokens",
             Method::Hip => "hip",
             Method::Ml => "ml",
         }
@@ -101,12 +104,20 @@ impl Estimate {
     /// `count` distinct tokens: that many elements and a few that share a token with another
     /// (about c²/(6·2^26), Poisson distributed), to the nearest whole number.
     pub fn from_tokens(count: usize) -> Estimate {
+        Estimate::from_cut_tokens(count, token::INDEX_BITS)
+    }
+
+    /// The same of tokens with only so many bits of their indices: about c²/(6·2^bits) share one.
+    pub fn from_cut_tokens(count: usize, index_bits: u32) -> Estimate {
         let c = count as f64;
-        let collisions = c * c / (6.0 * f64::from(1u32 << token::INDEX_BITS));
+        let collisions = c * c / (6.0 * f64::from(1u32 << index_bits));
         Estimate {
             value: (c + collisions).round(),
             variance: collisions,
-            method: Method::Exact,
+            method: match index_bits {
+                token::INDEX_BITS => Method::Exact,
+                _ => Method::Tokens,
+            },
         }
     }
 
@@ -116,7 +127,7 @@ impl Estimate {
         let half = normal_quantile(confidence) * self.variance.sqrt();
         let bounds = ((self.value - half).max(0.0), self.value + half);
         match self.method {
-            Method::Exact => (bounds.0.round(), bounds.1.round()),
+            Method::Exact | Method::Tokens => (bounds.0.round(), bounds.1.round()),
             Method::Hip | Method::Ml => bounds,
         }
     }

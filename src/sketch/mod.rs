@@ -44,6 +44,7 @@
 
 mod allocation;
 pub mod analytics;
+mod bits;
 pub mod dense;
 pub mod estimate;
 pub mod hash;
@@ -52,6 +53,7 @@ pub mod joint;
 pub mod kernels;
 pub mod precision;
 pub mod register;
+pub mod rice;
 pub mod token;
 mod union_cost;
 

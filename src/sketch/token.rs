@@ -53,6 +53,14 @@ pub fn is_valid(token: Token) -> bool {
     token & 63 <= MAX_ZEROS
 }
 
+/// The token with only so many low bits of its index, at most [`INDEX_BITS`]: all that registers of a precision up to so
+/// many ask about. Where the run of zeros goes down to the index (one hash in 2^38) it is taken to go on to the bits that
+/// are left.
+#[inline]
+pub fn cut(token: Token, index_bits: u32) -> Token {
+    token & (Token::MAX >> (INDEX_BITS - index_bits))
+}
+
 /// Distinct tokens in ascending order.
 ///
 /// One sorted array: the smallest form that is still read in place, merged by walking, and saved

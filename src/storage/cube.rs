@@ -28,7 +28,7 @@ use crate::cube::merge::{Input, Sealed};
 use crate::cube::open::OpenColumn;
 use crate::cube::recent::{MAX_IDS, MAX_PRODUCERS, Recent};
 use crate::cube::restore::State;
-use crate::cube::schema::{Dimension, Group, MAX_VALUE_BYTES, Schema, Tier};
+use crate::cube::schema::{Dimension, Group, MAX_SUM, MAX_VALUE_BYTES, Schema, TOTAL, Tier};
 use crate::cube::seen::Seen;
 use crate::cube::users::Users;
 use crate::sketch::estimate::Hip;
@@ -432,6 +432,7 @@ pub fn load(from: &mut impl Read) -> Loaded<Cube> {
         from,
         piece: Vec::new(),
         at: 0,
+        highest: Vec::new(),
     };
     let state = from.state()?;
     let is_at_end = from.at == from.piece.len();
@@ -446,6 +447,8 @@ struct In<'r, R> {
     from: &'r mut R,
     piece: Vec<u8>,
     at: usize,
+    /// The highest number of a value, in each column: nothing is made for a cell of a higher one.
+    highest: Vec<u32>,
 }
 
 const CUT: InvalidCube = InvalidCube("stream");
@@ -553,6 +556,15 @@ impl<R: Read> In<'_, R> {
         }
     }
 
+    fn sum(&mut self) -> Loaded<f64> {
+        let sum = self.f64()?;
+        if sum.abs() <= MAX_SUM {
+            Ok(sum)
+        } else {
+            Err(InvalidCube("sum"))
+        }
+    }
+
     fn bool(&mut self) -> Loaded<bool> {
         Ok(self.at_most(1)? == 1)
     }
@@ -632,6 +644,13 @@ impl<R: Read> In<'_, R> {
             let members = Members::restore(seed, members);
             groups.push(members.ok_or(InvalidCube("table of combinations"))?);
         }
+        let of_dimensions = dimensions.iter().map(Intern::highest);
+        let of_groups = groups.iter().map(Members::highest);
+        self.highest = [TOTAL]
+            .into_iter()
+            .chain(of_dimensions)
+            .chain(of_groups)
+            .collect();
         let recent = self.several(MAX_PRODUCERS, |from| {
             let producer = u128::from_le_bytes(from.array()?);
             let ids = from.several(MAX_IDS, |from| Ok(u128::from_le_bytes(from.array()?)))?;
@@ -782,7 +801,7 @@ impl<R: Read> In<'_, R> {
         let (events, weight) = (self.u64()?, self.f64()?);
         let columns = (0..schema.columns()).map(|column| self.open_column(schema, column));
         let columns = columns.collect::<Loaded<Vec<OpenColumn>>>()?;
-        Ok(Open::restore(columns, events, weight))
+        Open::restore(columns, events, weight).ok_or(InvalidCube("number of events"))
     }
 
     fn open_column(&mut self, schema: &Schema, column: usize) -> Loaded<OpenColumn> {
@@ -792,9 +811,12 @@ impl<R: Read> In<'_, R> {
         let mut tokens = Vec::new();
         for _ in 0..self.len()? {
             let (number, events) = (self.u32()?, self.u64()?);
+            if number > self.highest[column] {
+                return Err(InvalidCube("number of a value"));
+            }
             let mut sums = Vec::new();
             for _ in 0..schema.sums() {
-                sums.push(self.f64()?);
+                sums.push(self.sum()?);
             }
             let users = match self.u64()? {
                 0 => return Err(InvalidCube("users")),
@@ -818,7 +840,9 @@ impl<R: Read> In<'_, R> {
                 return Err(InvalidCube("cell"));
             }
         }
-        open.restore_hand(hand);
+        if !open.restore_hand(hand) {
+            return Err(InvalidCube("place"));
+        }
         Ok(open)
     }
 

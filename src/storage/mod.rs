@@ -4,7 +4,6 @@
 //! here is total: any bytes whatever give a value or an error, and nothing is allocated on the word
 //! of a length that has not been checked against the bytes at hand.
 
-mod bits;
 pub mod cube;
 pub mod datasketches;
 pub mod frame;
@@ -13,7 +12,6 @@ pub mod redis;
 mod registers;
 pub mod replay;
 pub mod text;
-mod tokens;
 
 pub use frame::FrameError;
 pub use native::{decode, encode};

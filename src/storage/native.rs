@@ -27,9 +27,9 @@
 use super::DecodeError;
 use super::frame::{self, Frame, Kind};
 use super::registers::{self, Coding, Compression};
-use super::tokens;
 use crate::sketch::dense::Origin;
 use crate::sketch::estimate::Hip;
+use crate::sketch::rice;
 use crate::sketch::{Dense, HashFamily, Precision, Sketch, TokenSet};
 use serde::{Deserialize, Serialize};
 
@@ -90,9 +90,9 @@ pub fn encode(sketch: &Sketch, compression: Compression) -> Vec<u8> {
         }
         None => {
             let tokens = sketch.tokens().map_or(&[][..], TokenSet::as_slice);
-            let rice = tokens::rice_parameter(tokens);
+            let rice = rice::parameter(tokens);
             let count = tokens.len() as u32;
-            (Form::Tokens { count, rice }, tokens::encode(tokens, rice))
+            (Form::Tokens { count, rice }, rice::encode(tokens, rice))
         }
     };
     let header = Header {
@@ -132,7 +132,7 @@ pub(super) fn decode_body(body: &[u8]) -> Result<Sketch, DecodeError> {
                 return Err(DecodeError::Invalid("number of tokens"));
             }
             let tokens =
-                tokens::decode(bytes, rice, count).ok_or(DecodeError::Invalid("list of tokens"))?;
+                rice::decode(bytes, rice, count).ok_or(DecodeError::Invalid("list of tokens"))?;
             Ok(Sketch::from_tokens(precision, hash, tokens))
         }
         Form::Registers { coding, origin } => {

@@ -36,9 +36,13 @@ impl DataType for Cube {
         Cube::memory_bytes(self)
     }
 
-    /// What is large lies in chunks that copies share, which stay where they are.
-    fn defrag(&mut self, _: &mut Defragmenter) -> Progress {
-        Progress::Done
+    /// Moves the chunks of sealed slices, which are nearly all there is. What changes is written anew soon anyway.
+    fn defrag(&mut self, mover: &mut Defragmenter) -> Progress {
+        let cursor = mover.cursor();
+        match self.relocate(mover, cursor, |mover| mover.should_stop()) {
+            None => Progress::Done,
+            Some(next) => Progress::Resume(next),
+        }
     }
 
     fn copy(&self) -> Cube {

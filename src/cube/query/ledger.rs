@@ -5,6 +5,7 @@
 //! row can have at most, so that unions are made only of those rows that may be among the first.
 
 use super::super::column::{Bound, Scanned};
+use super::super::pack;
 use super::super::schema::OTHER;
 use super::super::source::{Settled, scanned};
 use super::cost::{Budget, SCAN, SEEK};
@@ -34,6 +35,8 @@ pub struct Reach {
     registers: u32,
     /// What an estimate from registers may exceed the sum by.
     excess: f64,
+    /// The fewest that tokens have.
+    index_bits: u32,
 }
 
 /// Cells that a walk passes before it asks whether the step is over.
@@ -48,6 +51,7 @@ impl Reach {
         Reach {
             registers: precision.max_tokens() as u32,
             excess: 1.0 + DEVIATIONS * lowest.merged_error(),
+            index_bits: pack::index_bits(lowest),
         }
     }
 
@@ -63,7 +67,7 @@ impl Reach {
     fn bound(self, noted: u32) -> f64 {
         let sum = noted.saturating_sub(1);
         if sum < self.registers {
-            Estimate::from_tokens(sum as usize).value
+            Estimate::from_cut_tokens(sum as usize, self.index_bits).value
         } else if noted == u32::MAX {
             f64::INFINITY
         } else {

@@ -9,7 +9,7 @@ use crate::cube::intern::{MembersSnapshot, Names};
 use crate::cube::question::{Condition, Test, Time};
 use crate::cube::schema::{Dimension, Group, Schema, TOTAL, Tier};
 use crate::cube::source::OpenCells;
-use crate::cube::users::{Cell, Sums, Tokens, Users};
+use crate::cube::users::{Cell, Registers, Sums, Tokens, Users};
 use crate::sketch::joint::{Joint, SetMask};
 use crate::sketch::{Dense, Estimate, HashFamily, Method, Precision, Token, TokenSet, token};
 use proptest::prelude::*;
@@ -105,7 +105,7 @@ impl OwnCells {
             users: match own.sketch.dense() {
                 None => Users::Tokens(Tokens::List(&own.tokens)),
                 Some(dense) => Users::Registers {
-                    registers: dense.registers(),
+                    registers: Registers::Plain(dense.registers()),
                     estimate: dense.estimate(),
                 },
             },
@@ -926,7 +926,7 @@ fn column_of(cells: &Drawn, precision: Precision) -> Column {
             users: match (sketch.tokens(), sketch.dense()) {
                 (Some(tokens), _) => Users::Tokens(Tokens::List(tokens.as_slice())),
                 (None, Some(dense)) => Users::Registers {
-                    registers: dense.registers(),
+                    registers: Registers::Plain(dense.registers()),
                     estimate: dense.estimate(),
                 },
                 (None, None) => unreachable!(),

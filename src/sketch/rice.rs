@@ -1,4 +1,4 @@
-//! The body of a sparse sketch: its tokens, ascending, as differences.
+//! Tokens in few bits: ascending, as differences.
 //!
 //! The indices of c tokens are c uniform numbers below 2^26 in order, so the gaps between them are
 //! geometric with mean about 2^26/c, for which a Rice code (Rice 1971; a Golomb code with a
@@ -15,11 +15,10 @@
 //! tokens take about 2.5 bytes each instead of four.
 
 use super::bits::{BitReader, BitWriter};
-use crate::sketch::TokenSet;
-use crate::sketch::token::{INDEX_BITS, MAX_ZEROS, Token};
+use super::token::{INDEX_BITS, MAX_ZEROS, Token, TokenSet};
 
-/// The Rice parameter k for these tokens: of the two around ln 2 · mean gap, the shorter code.
-pub fn rice_parameter(tokens: &[Token]) -> u8 {
+/// The parameter k for these tokens: of the two around ln 2 · mean gap, the shorter code.
+pub fn parameter(tokens: &[Token]) -> u8 {
     let Some(&last) = tokens.last() else { return 0 };
     let mean = f64::from(last >> 6) / tokens.len() as f64;
     let near = (mean * std::f64::consts::LN_2).max(1.0).log2() as u8;
@@ -62,15 +61,27 @@ pub fn encode(tokens: &[Token], k: u8) -> Vec<u8> {
     writer.finish()
 }
 
-/// `count` tokens from a body that holds exactly them.
+/// `count` tokens from a body that holds exactly them; `None` if it does not, or if they do not ascend.
 pub fn decode(body: &[u8], k: u8, count: usize) -> Option<TokenSet> {
+    // So much memory is asked for only where the body may be as long.
+    let least_bits = (usize::from(k) + 2).checked_mul(count)?;
+    if least_bits > body.len().checked_mul(8)? {
+        return None;
+    }
+    let mut tokens = Vec::with_capacity(count);
+    read(body, k, count, |token| tokens.push(token))?;
+    TokenSet::from_ascending(tokens)
+}
+
+/// Hands over `count` tokens from a body that holds exactly them, by ascending indices. `None` if it does not, which
+/// may turn out after some.
+#[inline]
+pub fn read(body: &[u8], k: u8, count: usize, mut take: impl FnMut(Token)) -> Option<()> {
     let k = u32::from(k);
-    let least_bits = (k as usize + 2).checked_mul(count)?;
-    if k > INDEX_BITS || least_bits > body.len().checked_mul(8)? {
+    if k > INDEX_BITS {
         return None;
     }
     let mut reader = BitReader::new(body);
-    let mut tokens = Vec::with_capacity(count);
     let mut index = 0u32;
     for _ in 0..count {
         let quotient = reader.read_unary(1 << (INDEX_BITS - k))?;
@@ -78,12 +89,9 @@ pub fn decode(body: &[u8], k: u8, count: usize) -> Option<TokenSet> {
         if index >> INDEX_BITS != 0 {
             return None;
         }
-        tokens.push(index << 6 | reader.read_unary(MAX_ZEROS)?);
+        take(index << 6 | reader.read_unary(MAX_ZEROS)?);
     }
-    if !reader.is_finished() {
-        return None;
-    }
-    TokenSet::from_ascending(tokens)
+    reader.is_finished().then_some(())
 }
 
 #[cfg(test)]
@@ -97,7 +105,7 @@ mod tests {
     }
 
     fn round_trip(set: &TokenSet) -> usize {
-        let k = rice_parameter(set.as_slice());
+        let k = parameter(set.as_slice());
         let body = encode(set.as_slice(), k);
         assert_eq!(decode(&body, k, set.len()).as_ref(), Some(set));
         body.len()
