@@ -314,14 +314,14 @@ impl RetentionQuery {
             let earlier = is_known.then(|| timelines[0].earlier(&mut planner, &all, at));
             let place = blank.len();
             if let Some((earlier, _)) = earlier {
-                planner.hand_on(&[earlier, own])?;
+                planner.hand_on(&[earlier, own], 1)?;
                 tells.push(Tells::Size(place));
             }
             for later in 0..question.periods {
                 if let Some((earlier, _)) = earlier
                     && let Some(set) = timelines[back].set(&mut planner, at + later)
                 {
-                    planner.hand_on(&[earlier, own, set])?;
+                    planner.hand_on(&[earlier, own, set], Retained::INTERVALS)?;
                     tells.push(Tells::Later(place, later));
                 }
             }
@@ -425,6 +425,11 @@ pub struct States {
     pub dormant: Bounded,
 }
 
+impl States {
+    /// How many intervals there are.
+    const INTERVALS: usize = 4;
+}
+
 /// The lifecycle of the users.
 pub type LifecycleQuery = Analysis<Lifecycles>;
 
@@ -471,7 +476,7 @@ impl LifecycleQuery {
             let mut earlier_from = None;
             if let Some(before) = timeline.set(&mut planner, at - 1) {
                 let (earlier, from) = timeline.earlier(&mut planner, &all, at - 1);
-                planner.hand_on(&[earlier, before, own])?;
+                planner.hand_on(&[earlier, before, own], States::INTERVALS)?;
                 tells.push(blank.len());
                 earlier_from = Some(from);
             }

@@ -39,12 +39,14 @@ impl StepsQuestion {
         conditions
     }
 
-    /// A set for each step, all of them compared; with these sums for each row, whose lines are so many.
+    /// A set for each step, all of them compared, for so many intervals; with these sums for each row, whose lines are so
+    /// many.
     fn plan<S: Slices>(
         &self,
         slices: &S,
         sums: Vec<Metric>,
         lines: usize,
+        intervals: usize,
     ) -> Result<SetQuery, Unanswerable> {
         let mut planner = Planner::new(
             slices,
@@ -67,7 +69,7 @@ impl StepsQuestion {
             kinds.push(kind);
             sets.push(set);
         }
-        planner.hand_on(&sets)?;
+        planner.hand_on(&sets, intervals)?;
         Ok(planner.finish(lines))
     }
 }
@@ -88,7 +90,12 @@ impl FunnelQuery {
         slices: &S,
         question: &StepsQuestion,
     ) -> Result<FunnelQuery, Unanswerable> {
-        let query = question.plan(slices, Vec::new(), question.steps.len())?;
+        let query = question.plan(
+            slices,
+            Vec::new(),
+            question.steps.len(),
+            question.steps.len() * FunnelStep::INTERVALS,
+        )?;
         let solver = Funnels {
             confidence: question.confidence,
             solution: None,
@@ -121,6 +128,9 @@ impl Solver for Funnels {
     }
 }
 
+/// Three counts and two rates.
+const INTERVALS_OF_A_CAMPAIGN: usize = 5;
+
 /// A campaign for each row.
 pub type CampaignQuery = Analysis<Campaigns>;
 
@@ -149,7 +159,7 @@ impl CampaignQuery {
             revenue: revenue.map(|_| sums.len() - 1),
             campaign: None,
         };
-        let query = question.plan(slices, sums, 1)?;
+        let query = question.plan(slices, sums, 1, INTERVALS_OF_A_CAMPAIGN)?;
         Ok(Analysis::new(query, solver))
     }
 }

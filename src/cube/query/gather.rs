@@ -185,15 +185,15 @@ impl Gathering {
         Some(tally)
     }
 
-    /// The users of one slot of one factor, as a sketch; `None` where the step is over first.
-    pub fn sketch(
+    /// The union of the users of one slot of one factor; `None` where the step is over first.
+    pub fn union(
         &mut self,
         slot: Slot,
         factor: &Factor,
         needs: &Needs,
         readers: &mut Readers,
         budget: &mut Budget,
-    ) -> Option<Sketch> {
+    ) -> Option<&mut Union> {
         let factors = std::slice::from_ref(factor);
         let mut place = self
             .place
@@ -207,7 +207,7 @@ impl Gathering {
             &mut self.union,
             budget,
         ) {
-            return Some(self.union.sketch(needs.hash));
+            return Some(&mut self.union);
         }
         self.place = Some(place);
         None

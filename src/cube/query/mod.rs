@@ -287,8 +287,11 @@ impl UnionQuery {
         let plan = &work.plan;
         let mut readers = Readers::new(&work.pool, &plan.whole);
         let factor = plan.factors.first()?;
-        self.gathering
-            .sketch(0, factor, &plan.needs, &mut readers, &mut budget)
+        let needs = &plan.needs;
+        let union = self
+            .gathering
+            .union(0, factor, needs, &mut readers, &mut budget)?;
+        Some(union.sketch(needs.hash))
     }
 }
 

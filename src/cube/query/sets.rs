@@ -28,6 +28,7 @@
 
 use super::super::calendar::Millis;
 use super::super::cover::Cover;
+use super::super::pack;
 use super::super::question::{Answer, Condition, Level, Metric, Question, Time, Unanswerable};
 use super::super::schema::Schema;
 use super::super::source::{Slices, Source};
@@ -37,7 +38,8 @@ use super::plan::{self, Factor, MAX_ROWS, Needs, Plan, Pool, Segment};
 use super::selection::Selection;
 use super::{Phase, Query, Work, expected};
 use crate::sketch::joint::{Joint, MAX_SETS, SetMask, cost as joint_cost};
-use crate::sketch::{Sketch, Token};
+use crate::sketch::token::{self, INDEX_BITS};
+use crate::sketch::{Dense, Sketch, Token, TokenSet};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
@@ -112,6 +114,8 @@ enum Op {
         /// Each once.
         sets: Vec<Set>,
         compared: Vec<Compared>,
+        /// How many intervals are made of their solution.
+        intervals: usize,
     },
 }
 
@@ -130,7 +134,9 @@ pub struct Operands {
     /// Of which row: its number among those of the answer.
     pub row: usize,
     /// Each of the sets once.
-    pub sketches: Vec<Sketch>,
+    sketches: Vec<Sketch>,
+    /// Of their tokens, where they have tokens.
+    index_bits: u32,
     /// The sets in the order in which they were to be handed over.
     pub compared: Vec<Compared>,
 }
@@ -139,16 +145,70 @@ impl Operands {
     /// What they have in common.
     pub fn solve(&self) -> Result<Joint, Unanswerable> {
         let sketches: Vec<&Sketch> = self.sketches.iter().collect();
-        Joint::solve(&sketches).map_err(Unanswerable::Hashes)
+        Joint::solve_cut(&sketches, self.index_bits).map_err(Unanswerable::Hashes)
     }
 
-    /// The only sketch of a set; `None` where others stand aside.
+    /// The only sketch of a set; `None` where others stand aside, or tokens are cut.
     pub fn alone(&self, set: usize) -> Option<&Sketch> {
         let Compared { own, all } = self.compared[set];
         let mut places = 0..self.sketches.len();
         let place = places.find(|&place| own.contains(place))?;
-        (own == all).then(|| &self.sketches[place])
+        (own == all && self.index_bits == INDEX_BITS).then(|| &self.sketches[place])
     }
+}
+
+/// A set that has been made. Its tokens, where it has tokens, are cut to so many index bits.
+#[derive(Clone)]
+struct Users {
+    sketch: Sketch,
+    index_bits: u32,
+}
+
+impl Users {
+    /// With these tokens at a precision that they can be replayed at.
+    fn cut(&mut self, index_bits: u32) {
+        if let Some(tokens) = self.sketch.tokens() {
+            let own = self.sketch.precision();
+            let most = pack::precision_of(index_bits).unwrap_or(own);
+            let tokens = tokens.as_slice().iter();
+            let tokens = tokens.map(|&token| token::cut(token, index_bits)).collect();
+            let tokens = TokenSet::from_unsorted(tokens);
+            let hash = self.sketch.hash_family();
+            self.sketch = Sketch::from_tokens(own.min(most), hash, tokens);
+            self.index_bits = index_bits;
+        }
+    }
+
+    /// As registers, of the highest precision that cut tokens have.
+    fn turn_dense(&mut self) {
+        let own = self.sketch.precision();
+        let precision = pack::precision_of(self.index_bits).map_or(own, |most| own.min(most));
+        let registers = self.sketch.registers(precision).into_owned();
+        if let Ok(dense) = Dense::from_registers(registers, precision, true) {
+            self.sketch = Sketch::from_dense(self.sketch.hash_family(), dense);
+        }
+    }
+}
+
+/// Makes sets fit to be united or compared: where all have tokens they are cut to the fewest bits among them, or one user
+/// would be two; where some have registers, cut tokens become registers. The bits of the tokens that are left.
+fn make_alike(sets: &mut [Users]) -> u32 {
+    let is_cut = |set: &Users| set.sketch.is_sparse() && set.index_bits < INDEX_BITS;
+    let bits = sets
+        .iter()
+        .filter(|set| is_cut(set) && !set.sketch.is_empty());
+    let Some(fewest) = bits.map(|set| set.index_bits).min() else {
+        return INDEX_BITS;
+    };
+    if sets.iter().all(|set| set.sketch.is_sparse()) {
+        sets.iter_mut().for_each(|set| set.cut(fewest));
+        if sets.iter().all(|set| set.sketch.is_sparse()) {
+            return fewest;
+        }
+    }
+    let cut = sets.iter_mut().filter(|set| is_cut(set));
+    cut.for_each(Users::turn_dense);
+    INDEX_BITS
 }
 
 /// What has been found out.
@@ -180,7 +240,7 @@ pub struct SetQuery {
     values: Option<Vec<Option<u32>>>,
     row: usize,
     at: usize,
-    made: Vec<Option<Sketch>>,
+    made: Vec<Option<Users>>,
     gathering: Gathering,
 }
 
@@ -339,8 +399,8 @@ impl<'c, S: Slices> Planner<'c, S> {
         set
     }
 
-    /// These sets are compared. They must be few enough, with those that stand aside.
-    pub fn hand_on(&mut self, operands: &[Set]) -> Result<(), Unanswerable> {
+    /// These sets are compared, for so many intervals. They must be few enough, with those that stand aside.
+    pub fn hand_on(&mut self, operands: &[Set], intervals: usize) -> Result<(), Unanswerable> {
         let mut sets: Vec<Set> = Vec::new();
         let place = |set: Set, sets: &mut Vec<Set>| {
             let known = sets.iter().position(|&own| own == set);
@@ -366,7 +426,11 @@ impl<'c, S: Slices> Planner<'c, S> {
             Compared { own, all }
         });
         let compared = compared.collect();
-        self.program.push(Op::HandOn { sets, compared });
+        self.program.push(Op::HandOn {
+            sets,
+            compared,
+            intervals,
+        });
         self.handed += 1;
         Ok(())
     }
@@ -486,7 +550,9 @@ fn carrying_out(program: &[Op], factors: &[Factor], sources: &[Source], sets: us
                 nanoseconds += cost::unite(bytes.min(registers as f64));
                 sizes[*set] = (bytes, registers);
             }
-            Op::HandOn { sets, .. } => {
+            Op::HandOn {
+                sets, intervals, ..
+            } => {
                 let (mut tokens, mut dense) = (Vec::new(), Vec::new());
                 for &set in sets {
                     let (bytes, registers) = sizes[set];
@@ -497,7 +563,7 @@ fn carrying_out(program: &[Op], factors: &[Factor], sources: &[Source], sets: us
                         false => dense.push(registers),
                     }
                 }
-                solutions += joint_cost::of_sizes(&tokens, &dense);
+                solutions += joint_cost::of_sizes(&tokens, &dense, *intervals);
             }
         }
     }
@@ -547,12 +613,13 @@ impl SetQuery {
             }
             self.selected += 1;
         }
+        let needs = &self.needs;
         while let Some(&value) = values.get(self.row) {
             while let Some(op) = self.program.get(self.at) {
                 if budget.is_spent() {
                     return None;
                 }
-                let take = |set: Set, made: &mut Vec<Option<Sketch>>| match self.last[set] {
+                let take = |set: Set, made: &mut Vec<Option<Users>>| match self.last[set] {
                     last if last == self.at => made[set].take(),
                     _ => made[set].clone(),
                 };
@@ -568,36 +635,43 @@ impl SetQuery {
                             Some(value) if !factor.by.is_empty() => factor.selection.slot_of(value),
                             _ => Some(0),
                         };
-                        let sketch = match slot {
-                            None => Sketch::new(factor.precision, self.needs.hash),
+                        let (sketch, index_bits) = match slot {
+                            None => (Sketch::new(factor.precision, needs.hash), INDEX_BITS),
                             Some(slot) => {
                                 let mut readers = Readers::new(&self.rows.work.pool, segment);
-                                self.gathering.sketch(
+                                let gathering = &mut self.gathering;
+                                let union = gathering.union(
                                     slot,
                                     factor,
-                                    &self.needs,
+                                    needs,
                                     &mut readers,
                                     &mut budget,
-                                )?
+                                )?;
+                                union.cut_sketch(needs.hash)
                             }
                         };
-                        self.made[*set] = Some(sketch);
+                        self.made[*set] = Some(Users { sketch, index_bits });
                     }
                     Op::Unite { set, of } => {
                         let parts = of.map(|part| take(part, &mut self.made));
-                        let bytes = parts.iter().flatten().map(Sketch::clone_bytes);
+                        let mut parts: Vec<Users> = parts.into_iter().flatten().collect();
+                        let bytes = parts.iter().map(|part| part.sketch.clone_bytes());
                         budget.spend(cost::unite(bytes.sum::<usize>() as f64));
-                        let union = match Sketch::union(parts.iter().flatten()) {
+                        let index_bits = make_alike(&mut parts);
+                        let union = match Sketch::union(parts.iter().map(|part| &part.sketch)) {
                             Ok(union) => union.map(Cow::into_owned),
                             Err(mismatch) => return Some(Err(Unanswerable::Hashes(mismatch))),
                         };
-                        self.made[*set] = union;
+                        self.made[*set] = union.map(|sketch| Users { sketch, index_bits });
                     }
-                    Op::HandOn { sets, compared } => {
-                        let sketches = sets.iter().filter_map(|&set| take(set, &mut self.made));
+                    Op::HandOn { sets, compared, .. } => {
+                        let users = sets.iter().filter_map(|&set| take(set, &mut self.made));
+                        let mut users: Vec<Users> = users.collect();
+                        let index_bits = make_alike(&mut users);
                         found = Some(Operands {
                             row: self.row,
-                            sketches: sketches.collect(),
+                            sketches: users.into_iter().map(|users| users.sketch).collect(),
+                            index_bits,
                             compared: compared.clone(),
                         });
                     }
@@ -610,5 +684,72 @@ impl SetQuery {
             (self.row, self.at) = (self.row + 1, 0);
         }
         Some(Ok(Found::Nothing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sketch::{HashFamily, Precision};
+    use proptest::prelude::*;
+    use std::ops::Range;
+
+    fn sketch(users: Range<u64>, precision: Precision) -> Sketch {
+        let mut sketch = Sketch::new(precision, HashFamily::default());
+        for user in users {
+            sketch.add_hash(HashFamily::default().hash(&user.to_le_bytes()));
+        }
+        sketch
+    }
+
+    /// These users; their tokens cut, where they have tokens.
+    fn users(users: Range<u64>, precision: Precision, index_bits: u32) -> Users {
+        let mut made = Users {
+            sketch: sketch(users, precision),
+            index_bits: INDEX_BITS,
+        };
+        if index_bits < INDEX_BITS {
+            made.cut(index_bits);
+        }
+        made
+    }
+
+    proptest! {
+        #[test]
+        fn users_of_cut_and_whole_tokens_and_registers_are_the_same_ones(
+            sizes in prop::collection::vec((0u64..400, 6u8..=12, any::<bool>()), 1..5),
+        ) {
+            let mut sets: Vec<Users> = sizes
+                .iter()
+                .map(|&(size, p, is_cut)| {
+                    let precision = Precision::new(p).unwrap();
+                    let bits = if is_cut { pack::index_bits(precision) } else { INDEX_BITS };
+                    users(0..size, precision, bits)
+                })
+                .collect();
+            let bits = make_alike(&mut sets);
+            for (set, &(size, p, is_cut)) in sets.iter().zip(&sizes) {
+                let own = set.sketch.precision();
+                prop_assert!(own.bits() <= u32::from(p) as _);
+                let whole = sketch(0..size, own);
+                match (set.sketch.tokens(), whole.tokens()) {
+                    (Some(tokens), Some(all)) => {
+                        let all = all.as_slice().iter();
+                        let all = all.map(|&token| token::cut(token, bits)).collect();
+                        prop_assert_eq!(tokens, &TokenSet::from_unsorted(all));
+                        prop_assert!(!is_cut || size == 0 || bits < INDEX_BITS);
+                    }
+                    _ => prop_assert_eq!(set.sketch.registers(own), whole.registers(own)),
+                }
+            }
+            let all: Vec<&Sketch> = sets.iter().map(|set| &set.sketch).collect();
+            let joint = Joint::solve_cut(&all, bits).unwrap();
+            if sets.iter().all(|set| set.sketch.is_sparse()) {
+                let least = sizes.iter().map(|size| size.0).min().unwrap() as f64;
+                let common = joint.intersection(SetMask::first(sets.len()));
+                let (lower, upper) = common.interval(0.999_999);
+                prop_assert!(lower <= least && least <= upper, "{lower} {least} {upper}");
+            }
+        }
     }
 }
