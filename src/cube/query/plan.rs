@@ -82,7 +82,8 @@ pub struct Factor {
     pub repeats: bool,
     /// Whether the cell `(other)` is a row.
     pub other_is_row: bool,
-    column: usize,
+    /// The column.
+    pub column: usize,
 }
 
 /// A dimension whose values are rows.

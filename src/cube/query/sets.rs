@@ -41,7 +41,9 @@ use crate::sketch::joint::{Joint, MAX_SETS, SetMask, cost as joint_cost};
 use crate::sketch::token::{self, INDEX_BITS};
 use crate::sketch::{Dense, Sketch, Token, TokenSet};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the rows of a question are, before any set is made.
@@ -80,6 +82,8 @@ pub struct Planner<'c, S> {
     sets: Vec<Option<Kind>>,
     /// From when to when any set is.
     hull: Option<Range<Millis>>,
+    /// What there is of a column in a stretch of time: the steps of a funnel share it.
+    segments: HashMap<(usize, Range<Millis>), Arc<Segment>>,
     program: Vec<Op>,
     handed: usize,
 }
@@ -104,7 +108,7 @@ enum Op {
     Gather {
         set: Set,
         factor: usize,
-        segment: Segment,
+        segment: Arc<Segment>,
     },
     Unite {
         set: Set,
@@ -297,6 +301,7 @@ impl<'c, S: Slices> Planner<'c, S> {
             aside: Vec::new(),
             sets: Vec::new(),
             hull: None,
+            segments: HashMap::new(),
             program: Vec::new(),
             handed: 0,
         })
@@ -380,9 +385,7 @@ impl<'c, S: Slices> Planner<'c, S> {
             *hull = hull.start.min(cover.from)..hull.end.max(cover.to);
         }
         let factor = self.kinds[kind].factor;
-        let segment = self
-            .pool
-            .segment(cover, std::slice::from_ref(&self.factors[factor]));
+        let segment = self.segment(factor, cover);
         let set = self.new_set(Some(kind));
         self.program.push(Op::Gather {
             set,
@@ -390,6 +393,14 @@ impl<'c, S: Slices> Planner<'c, S> {
             segment,
         });
         set
+    }
+
+    /// What there is of a factor in these slices.
+    fn segment(&mut self, factor: usize, cover: &Cover) -> Arc<Segment> {
+        let factor = &self.factors[factor];
+        let (pool, id) = (&mut self.pool, (factor.column, cover.from..cover.to));
+        let made = || Arc::new(pool.segment(cover, std::slice::from_ref(factor)));
+        Arc::clone(self.segments.entry(id).or_insert_with(made))
     }
 
     /// Who is in either of two sets of one kind.
@@ -437,21 +448,25 @@ impl<'c, S: Slices> Planner<'c, S> {
 
     /// The query. A row has so many lines in the reply.
     pub fn finish(mut self, lines: usize) -> SetQuery {
-        let mut program = Vec::with_capacity(self.aside.len() + self.program.len());
+        let mut program: Vec<Op> = Vec::with_capacity(self.aside.len() + self.program.len());
         let nothing = Cover {
             from: self.cover.from,
             to: self.cover.from,
             pieces: Vec::new(),
         };
-        let cover = self.hull.map_or(nothing, |hull| self.slices.cover(hull));
-        for aside in &self.aside {
-            let factor = std::slice::from_ref(&self.factors[aside.factor]);
+        let hull = self.hull.take();
+        let cover = hull.map_or(nothing, |hull| self.slices.cover(hull));
+        for aside in std::mem::take(&mut self.aside) {
             program.push(Op::Gather {
                 set: aside.set,
                 factor: aside.factor,
-                segment: self.pool.segment(&cover, factor),
+                segment: self.segment(aside.factor, &cover),
             });
         }
+        let level = match program.is_empty() {
+            true => self.rows.level,
+            false => Level::Users,
+        };
         program.append(&mut self.program);
         let mut last = vec![0; self.sets.len()];
         for (at, op) in program.iter().enumerate() {
@@ -482,10 +497,7 @@ impl<'c, S: Slices> Planner<'c, S> {
         SetQuery {
             expected,
             bytes,
-            level: match self.aside.is_empty() {
-                true => work.plan.level,
-                false => Level::Users,
-            },
+            level,
             rows: Query {
                 expected,
                 bytes,
