@@ -114,7 +114,7 @@ const BEGIN: &str = "<!-- cubes: begin; written by benches/cube_intervals.rs -->
 const END: &str = "<!-- cubes: end -->\n";
 
 fn main() -> ExitCode {
-    let (mut trials, mut seed) = (400, 1);
+    let (mut trials, mut seed) = (300, 1);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let read = match word.as_str() {

@@ -1331,7 +1331,7 @@ fn figures(options: &Options) -> Result<ExitCode, String> {
     for cover in sorted.iter().take(SHOWN) {
         println!("{}", cover.line());
     }
-    if options.trials >= 300 {
+    if options.trials >= 100 {
         page::rewrite(
             &page::docs().join("accuracy.md"),
             FIGURES_BEGIN,
@@ -1410,7 +1410,8 @@ fn widths(options: &Options) -> Result<(), String> {
         page += &widths_of_funnels(options, &mut experiment, strangers, &[12, 13, 14, 16]);
     }
     print!("{page}");
-    if options.trials >= 300 {
+    // They know a mean width to some percent of itself.
+    if options.trials >= WIDTH_TRIALS {
         page::rewrite(
             &page::docs().join("funnels.md"),
             WIDTHS_BEGIN,
@@ -1420,6 +1421,9 @@ fn widths(options: &Options) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// The fewest that write the page.
+const WIDTH_TRIALS: usize = 60;
 
 const WIDTHS_BEGIN: &str = "<!-- widths: begin; written by benches/joint.rs -->\n";
 const WIDTHS_END: &str = "<!-- widths: end -->\n";

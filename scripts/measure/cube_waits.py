@@ -4,8 +4,9 @@
 
 No answer is to hold the server longer than 5 ms. A client on a connection of its own sends PING after PING while another one asks
 the same question again and again; told are the longest PING, and the longest time that the command itself took in the server, by
-the server's own measure; of answers that other threads make, that measure includes their work, and is not told. A PING may also wait for the machine's other work: the lines in which nothing is asked, without and with
-events coming in, tell how much that is. Commands that the module does not have are left out, and named.
+the server's own measure; of answers that other threads make, that measure includes their work, and is not told. A PING may also
+wait for the machine's other work: the lines in which nothing is asked, without and with events coming in, tell how much that is.
+Commands that the module does not have are left out, and named.
 """
 
 import random
@@ -110,7 +111,8 @@ class Watched:
     def __str__(self) -> str:
         if self.error:
             return f" {self.error} | | | |"
-        figures = [f"{figure * 1e3:,.2f}" for figure in (statistics.median(self.pings), max(self.pings), self.inside, statistics.median(self.answers))]
+        seconds = (statistics.median(self.pings), max(self.pings), self.inside, statistics.median(self.answers))
+        figures = [f"{one * 1e3:,.2f}" for one in seconds]
         if self.elsewhere:
             figures[2] = "(background)"
         return "".join(f" {figure} |" for figure in figures)

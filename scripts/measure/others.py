@@ -163,7 +163,8 @@ def clickhouse_ways(rows: str, directory: str, borders: Borders) -> dict[str, Me
     steps = ", ".join(f"step = '{step}'" for step in STEPS)
     reached = ", ".join(f"countIf(level >= {i + 1})" for i in range(len(STEPS)))
     # Steps in order of time, within the range.
-    funnel = f"SELECT {reached} FROM (SELECT visitor, windowFunnel({7 * DAY})(toUInt64(ts), {steps}) AS level FROM events WHERE {{when}} GROUP BY visitor)"
+    level = f"windowFunnel({7 * DAY})(toUInt64(ts), {steps}) AS level"
+    funnel = f"SELECT {reached} FROM (SELECT visitor, {level} FROM events WHERE {{when}} GROUP BY visitor)"
     exact = asked_in_sql(query, first, borders, "uniqExact(visitor)", f"intDiv(ts, {DAY})", funnel)
     about = asked_in_sql(query, first, borders, "uniq(visitor)", f"intDiv(ts, {DAY})", "")
     exact.figures["events a second, in bulk"] = first(query("SELECT count() FROM events")) / loaded

@@ -380,11 +380,12 @@ const SHARE: usize = 2;
 /// A late row is written into every tier at once, and what it makes necessary is more.
 const LATE_SHARE: usize = 8;
 
-/// Bytes that go with the share of a row.
-const SHARE_BYTES: usize = 16 << 10;
-
 /// Cells for which it is worth to go on with a job; what rows owe is saved up until then.
 const BATCH: usize = 256;
+
+/// The effort that goes with it, in bytes of tokens, of which a thousand take about six microseconds. A row brings a few
+/// for each column and tier, a hundredth of that.
+const BATCH_EFFORT: usize = 12 << 10;
 
 /// Closed slices that may wait to be sealed. Beyond that rows do more.
 const WAITING: usize = 2;
@@ -791,9 +792,8 @@ impl Cube {
             .filter(|job| matches!(job.task, Task::Seal(_)));
         let hurry = if waiting.count() > WAITING { HURRY } else { 1 };
         let cells = self.owed as usize * hurry;
-        let bytes = cells.div_ceil(SHARE * row) * SHARE_BYTES;
         self.owed = 0;
-        let mut budget = Budget::new(cells, bytes);
+        let mut budget = Budget::new(cells, BATCH_EFFORT * hurry);
         while !budget.is_spent() && self.work(&mut budget) {}
     }
 

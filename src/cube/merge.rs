@@ -22,19 +22,19 @@ use crate::sketch::Precision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How much may be done before others get their turn, in cells and bytes that are read.
+/// How much may be done before others get their turn: in cells, and in the [effort](Users::effort) of their users.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     cells: i64,
-    bytes: i64,
+    effort: i64,
 }
 
 impl Budget {
     /// So much.
-    pub fn new(cells: usize, bytes: usize) -> Budget {
+    pub fn new(cells: usize, effort: usize) -> Budget {
         Budget {
             cells: i64::try_from(cells).unwrap_or(i64::MAX),
-            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            effort: i64::try_from(effort).unwrap_or(i64::MAX),
         }
     }
 
@@ -44,14 +44,14 @@ impl Budget {
     }
 
     /// Takes so much off.
-    pub fn spend(&mut self, cells: usize, bytes: usize) {
+    pub fn spend(&mut self, cells: usize, effort: usize) {
         self.cells -= cells as i64;
-        self.bytes -= bytes as i64;
+        self.effort -= effort as i64;
     }
 
     /// Whether nothing is left.
     pub fn is_spent(&self) -> bool {
-        self.cells <= 0 || self.bytes <= 0
+        self.cells <= 0 || self.effort <= 0
     }
 }
 
@@ -353,10 +353,13 @@ impl Merge {
                     Phase::Merging(cut) => cut,
                     Phase::Done => break,
                 };
-                let bytes = cells.iter().map(|cell| cell.users.bytes()).sum();
-                budget.spend(cells.len(), bytes);
+                let effort = cells.iter().map(|cell| cell.users.effort()).sum();
+                budget.spend(cells.len(), effort);
                 if number != OTHER && cut.as_mut().is_none_or(|cut| cut.keeps(total.events)) {
                     let users = united(union, cells, shape);
+                    if cells.len() > 1 {
+                        budget.spend(0, users.effort_to_make());
+                    }
                     builder.push(total.cell(number, users));
                     stays(number);
                 } else {

@@ -44,7 +44,7 @@ const NO_VALUE: Register = Register::MAX;
 
 /// Index bits of cut tokens in cells of this precision.
 pub fn index_bits(precision: Precision) -> u32 {
-    u32::from(precision.bits()) + SPARE_BITS
+    precision.bits() + SPARE_BITS
 }
 
 /// The highest precision of registers that are made of tokens with so many index bits; `None` if it is any.

@@ -176,6 +176,27 @@ impl Users<'_> {
         }
     }
 
+    /// What it takes to unite them with others, in bytes of tokens: those of tokens are put in order one by one, while
+    /// registers are united by the vector.
+    pub fn effort(&self) -> usize {
+        const REGISTERS: usize = 16;
+        match self {
+            Users::Tokens(tokens) => size_of::<Token>() * tokens.len(),
+            Users::Registers { registers, .. } => registers
+                .precision()
+                .map_or(0, |p| p.registers() / REGISTERS),
+        }
+    }
+
+    /// What it takes to make them of others, in the same unit: registers are counted, to estimate, and packed.
+    pub fn effort_to_make(&self) -> usize {
+        const REGISTERS: usize = 2;
+        match self {
+            Users::Tokens(_) => 0,
+            Users::Registers { .. } => self.precision().map_or(0, |p| p.registers() / REGISTERS),
+        }
+    }
+
     /// Bytes that whoever reads them has to read.
     pub fn bytes(&self) -> usize {
         match self {

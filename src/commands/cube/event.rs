@@ -97,6 +97,11 @@ impl Gate {
         self.now
     }
 
+    /// Whether it comes from another server or from a file, where it was allowed already.
+    pub fn is_replayed(&self) -> bool {
+        self.is_replayed
+    }
+
     /// Refuses writes to a full cube.
     pub fn check_size(&self, cube: &Cube) -> Result<(), CommandError> {
         match cube.schema().max_bytes {

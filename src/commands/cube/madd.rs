@@ -37,6 +37,10 @@ syntax! {
 /// The most rows of one command, so that nobody waits long for it.
 const MOST_ROWS: usize = 3_000;
 
+/// The most cells in which the rows of one command may be counted, for the same reason: a cell takes some 150 ns. A row in
+/// time has one in each column, and one that comes late one in each column of every tier, and some of the work it makes.
+const MOST_CELLS: usize = 20_000;
+
 /// See the head of this file.
 pub struct MAdd;
 
@@ -133,6 +137,9 @@ fn check_rows(
     width: usize,
 ) -> Result<Vec<Millis>, CommandError> {
     let mut times = Vec::with_capacity(arguments.rows.len() / width);
+    let columns = cube.schema().columns();
+    let of_late = columns * (1 + cube.schema().tiers.len());
+    let mut cells = 0;
     let mut watch = cube.watch();
     let mut refused = None;
     for (number, row) in arguments.rows.rows(width).enumerate() {
@@ -148,11 +155,22 @@ fn check_rows(
         })?;
         let at = gate.time(cube, at).map_err(in_row)?;
         read_row(cube, fields, row).map_err(in_row)?;
-        if let Verdict::TooLate(error) = watch.judge(at)
-            && arguments.late.unwrap_or(Late::Error) == Late::Error
-        {
-            refused = Some(in_row(too_late(at, error)));
-            break;
+        match watch.judge(at) {
+            Verdict::InTime => cells += columns,
+            Verdict::Late => cells += of_late,
+            Verdict::TooLate(error) => {
+                if arguments.late.unwrap_or(Late::Error) == Late::Error {
+                    refused = Some(in_row(too_late(at, error)));
+                    break;
+                }
+            }
+        }
+        if cells > MOST_CELLS && !gate.is_replayed() {
+            return Err(CommandError::invalid(format_args!(
+                "the rows from {} on would be counted in more than {MOST_CELLS} cells ({columns} columns, {of_late} cells for \
+                 a late row), send them in several commands",
+                number + 1
+            )));
         }
         times.push(at);
     }

