@@ -134,7 +134,7 @@ impl Comparing {
             // Of another table they are other slots.
             Selection::Table(_) => {
                 let values = own.selection.values(*slot, &own.all, &own.by);
-                other.selection.slot_of(values)
+                other.selection.slot_of_values(values)
             }
         };
         let places = slots

@@ -95,7 +95,7 @@ mod tokens;
 use super::estimate::{Bounded, Estimate, Method, normal_quantile};
 use super::precision::Precision;
 use super::register::Register;
-use super::token::Token;
+use super::token::{INDEX_BITS, Token};
 use super::{HashMismatch, Sketch};
 pub use cells::MAX_SETS;
 use cells::{Cells, Member};
@@ -204,7 +204,7 @@ pub struct JointEstimate {
     pub value: f64,
     /// Variance of `value` about the truth, in elements².
     pub variance: f64,
-    /// [`Method::Exact`] or [`Method::Ml`].
+    /// [`Method::Exact`], [`Method::Tokens`] or [`Method::Ml`].
     pub method: Method,
     /// What each set that contains all these elements counts by itself.
     within: Vec<Estimate>,
@@ -310,6 +310,11 @@ impl Slopes {
     }
 }
 
+/// Whether such an estimate counts tokens.
+fn is_counted(method: Method) -> bool {
+    matches!(method, Method::Exact | Method::Tokens)
+}
+
 /// How many elements lie in each region of some sets, as far as their sketches tell.
 #[derive(Clone, Debug)]
 pub struct Joint {
@@ -322,8 +327,8 @@ pub struct Joint {
 
 #[derive(Clone, Debug)]
 enum Uncertainty {
-    /// Tokens were counted.
-    Tokens(Vec<Collisions>),
+    /// Tokens were counted: whole ones, or cut ones.
+    Tokens(Vec<Collisions>, Method),
     /// Registers were fitted: per region the unit of its information, and its factor.
     Registers {
         scale: Vec<f64>,
@@ -337,11 +342,21 @@ impl Joint {
     /// Solves for the regions of 1 to 8 sets (panics with more or none). Sketches of different
     /// hash families have no common elements to speak of.
     pub fn solve(sketches: &[&Sketch]) -> Result<Joint, HashMismatch> {
+        Joint::solve_cut(sketches, INDEX_BITS)
+    }
+
+    /// The same of sketches whose tokens, where they have tokens, are [cut](super::token::cut) to so many index bits, all
+    /// of them. A dense one among them must be of no higher precision than such tokens can be replayed at.
+    pub fn solve_cut(sketches: &[&Sketch], index_bits: u32) -> Result<Joint, HashMismatch> {
         assert!((1..=MAX_SETS).contains(&sketches.len()));
         for other in sketches {
             sketches[0].check_hash(other)?;
         }
-        let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
+        let alone = |sketch: &&Sketch| match sketch.tokens() {
+            Some(tokens) => Estimate::from_cut_tokens(tokens.len(), index_bits),
+            None => sketch.estimate(),
+        };
+        let members: Vec<Estimate> = sketches.iter().map(alone).collect();
         // An empty set has no regions, and the same set again has those it had before: the others are solved
         // without them.
         let mut present: Vec<usize> = Vec::new();
@@ -372,7 +387,8 @@ impl Joint {
             .map(|&s| sketches[s].tokens().map(|tokens| tokens.as_slice()))
             .collect();
         if let Some(slices) = slices {
-            let (elements, mut collisions) = tokens::elements(&tokens::count_regions(&slices));
+            let counts = tokens::count_regions(&slices);
+            let (elements, mut collisions) = tokens::elements(&counts, index_bits);
             for collision in &mut collisions {
                 collision.regions = collision.regions.map(expand);
             }
@@ -384,7 +400,10 @@ impl Joint {
                     .filter(|&(_, &n)| n > 0.0)
                     .map(|(t, &n)| (expand(t), n))
                     .collect(),
-                uncertainty: Uncertainty::Tokens(collisions),
+                uncertainty: Uncertainty::Tokens(
+                    collisions,
+                    Estimate::from_cut_tokens(0, index_bits).method,
+                ),
             });
         }
 
@@ -452,10 +471,10 @@ impl Joint {
         &self.members
     }
 
-    /// [`Method::Exact`] if all sketches are sparse, else [`Method::Ml`].
+    /// [`Method::Exact`] if all sketches are sparse, [`Method::Tokens`] if their tokens are cut, else [`Method::Ml`].
     pub fn method(&self) -> Method {
         match self.uncertainty {
-            Uncertainty::Tokens(_) => Method::Exact,
+            Uncertainty::Tokens(_, method) => method,
             Uncertainty::Registers { .. } => Method::Ml,
         }
     }
@@ -475,9 +494,9 @@ impl Joint {
             .collect();
         if segment.is_one_set() {
             // Two estimates of one number: the lower of their upper bounds would hold it too seldom.
-            within.retain(|set| set.method == Method::Exact);
+            within.retain(|set| is_counted(set.method));
         }
-        let known = within.iter().filter(|set| set.method == Method::Exact);
+        let known = within.iter().filter(|set| is_counted(set.method));
         JointEstimate {
             value: known
                 .map(|set| set.value)
@@ -531,11 +550,11 @@ impl Joint {
             })
         };
         let doubt = match self.method() {
-            Method::Exact => {
+            method if is_counted(method) => {
                 let count = |value: f64, counted: &dyn Fn(Mask) -> bool| Estimate {
                     value,
                     variance: self.variance(|region| f64::from(u8::from(counted(region)))),
-                    method: Method::Exact,
+                    method,
                 };
                 Doubt::Tokens([
                     count(self.sum(inside), &inside),
@@ -608,7 +627,7 @@ impl Joint {
             .filter(|&&(region, _)| counts(region))
             .fold(0.0, |sum, &(_, n)| sum + n);
         match self.uncertainty {
-            Uncertainty::Tokens(_) => sum.round(),
+            Uncertainty::Tokens(..) => sum.round(),
             Uncertainty::Registers { .. } => sum,
         }
     }
@@ -616,7 +635,7 @@ impl Joint {
     /// Variance of Σ c_T λ_T, never negative.
     fn variance(&self, c: impl Fn(Mask) -> f64) -> f64 {
         match &self.uncertainty {
-            Uncertainty::Tokens(collisions) => collisions
+            Uncertainty::Tokens(collisions, _) => collisions
                 .iter()
                 .map(|collision| {
                     let [t, u] = collision.regions;

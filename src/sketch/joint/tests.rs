@@ -511,3 +511,31 @@ fn a_small_set_keeps_its_size_beside_a_huge_one() {
     let both = joint.union(sets(&[1]));
     assert!((both.value - 100.0).abs() < 10.0, "{}", both.value);
 }
+
+/// Of two times 600 elements half are common; their tokens have 18 bits, as in cells of precision 14.
+#[test]
+fn cut_tokens_are_counted_with_what_they_share() {
+    const BITS: u32 = 18;
+    let cut = |elements: Range<u32>| {
+        let sketch = added(14, elements);
+        let tokens = sketch.tokens().unwrap().as_slice().iter();
+        let tokens = tokens.map(|&token| crate::sketch::token::cut(token, BITS));
+        let tokens = crate::sketch::TokenSet::from_unsorted(tokens.collect());
+        Sketch::from_tokens(precision(14), XXH3, tokens)
+    };
+    let (a, b) = (cut(0..600), cut(300..900));
+    let joint = Joint::solve_cut(&[&a, &b], BITS).unwrap();
+    assert_eq!(joint.method(), Method::Tokens);
+    let both = joint.intersection(SetMask::first(2));
+    let (lower, upper) = both.interval(0.9999);
+    assert!(
+        lower <= 300.0 && 300.0 <= upper && upper - lower < 12.0,
+        "{lower} {upper}"
+    );
+    // Some 900²/6/2^18 are missing among the tokens of all.
+    let union = joint.union(SetMask::first(2));
+    assert!((union.value - 900.0).abs() < 6.0 && (union.variance - 0.515).abs() < 0.01);
+    let exact = joint.containment(0, 1).unwrap();
+    let (lower, upper) = exact.interval(0.9999);
+    assert!(lower < 0.5 && 0.5 < upper, "{lower} {upper}");
+}
