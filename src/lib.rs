@@ -94,6 +94,10 @@ mod face {
             CommandEntry::of::<cubes::query::Query>(),
             CommandEntry::of::<cubes::top::Top>(),
             CommandEntry::of::<cubes::series::Series>(),
+            CommandEntry::of::<cubes::funnel::Funnel>(),
+            CommandEntry::of::<cubes::retention::Retention>(),
+            CommandEntry::of::<cubes::lifecycle::Lifecycle>(),
+            CommandEntry::of::<cubes::campaign::Campaign>(),
             CommandEntry::of::<cubes::store::Store>(),
             CommandEntry::of::<cubes::info::Info>(),
             #[cfg(feature = "test-commands")]

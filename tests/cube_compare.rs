@@ -386,11 +386,16 @@ fn many_rows_are_compared_as_if_independent() {
     let (answer, comparison) = ask(&cube, &question);
     let comparison = comparison.unwrap();
     assert_eq!((answer.rows.len(), comparison.wide), (100, false));
-    // The same number of users on both days, told by tokens: exactly no change.
-    for row in &comparison.rows {
-        let change = row[0].unwrap().change.unwrap();
-        assert_eq!((change.lower, change.value, change.upper), (0.0, 0.0, 0.0));
-    }
+    // The same number of users of each value on both days, told by tokens, some of them cut: next to no change, and
+    // surer than registers would be of it. These users are fixed.
+    let changes = comparison.rows.iter();
+    let changes: Vec<Between> = changes.map(|row| row[0].unwrap().change.unwrap()).collect();
+    let held = changes
+        .iter()
+        .filter(|change| change.lower <= 0.0 && 0.0 <= change.upper);
+    assert!(held.count() >= 90, "{changes:?}");
+    let narrow = |change: &Between| change.upper - change.lower < 0.03;
+    assert!(changes.iter().all(narrow), "{changes:?}");
 }
 
 /// Buckets are compared with buckets so much earlier; of a time that is not kept nothing is known.

@@ -267,8 +267,11 @@ def assert_analyst(c):
                      "HLL.CREATE": ["k"], "HLL.REPLAY": ["k", "x"], "HLL.REBUILD": ["k", "HLLSKETCH", 0, "x"],
                      "HLL.IMPORT": ["k", "FORMAT", "NATIVE", "x"], "HLL.CUBE.STORE": ["d", "k"],
                      "HLL.CUBE.TOP": ["k", "d", 1], "HLL.CUBE.INFO": ["k"], "HLL.CUBE.ADD": ["k", 1, "x"],
-                     "HLL.CUBE.SERIES": ["k", "BUCKET", "1d"], "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"],
-                     "HLL.CUBE.CREATE": ["k"], "HLL.CUBE.ALTER": ["k", "VALUES", "d", 1], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
+                     "HLL.CUBE.SERIES": ["k", "BUCKET", "1d"], "HLL.CUBE.FUNNEL": ["k", "d", "STEPS", 2, "v", "w"],
+                     "HLL.CUBE.RETENTION": ["k", "EVERY", "1d", "PERIODS", 2], "HLL.CUBE.LIFECYCLE": ["k", "EVERY", "1d"],
+                     "HLL.CUBE.CAMPAIGN": ["k", "d", "IMPRESSION", "v", "CLICK", "w", "CONVERSION", "x"],
+                     "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"], "HLL.CUBE.CREATE": ["k"],
+                     "HLL.CUBE.ALTER": ["k", "VALUES", "d", 1], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
         may = "readonly" in flags and name != "HLL.EXPORT"
         assert (c("ACL", "DRYRUN", "analyst", name, *arguments) == "OK") == may, name
     for other in (["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["GET", "k"]):

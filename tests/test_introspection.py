@@ -23,6 +23,10 @@ COMMANDS = {
     "hll.cube.query": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.cube.top": (-4, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.cube.series": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.funnel": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.retention": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.lifecycle": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cube.campaign": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.cube.store": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
     "hll.cube.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
 }
@@ -43,6 +47,8 @@ KEYS = [
     (("HLL.CUBE.MADD", "k", "FIELDS", "1", "d", "ROWS", "1", "user", "v"), ["k"]),
     (("HLL.CUBE.QUERY", "k", "WHERE", "d", "v", "BY", "d"), ["k"]),
     (("HLL.CUBE.TOP", "k", "d", "3"), ["k"]),
+    (("HLL.CUBE.FUNNEL", "k", "d", "STEPS", "2", "v", "w", "BY", "e"), ["k"]),
+    (("HLL.CUBE.RETENTION", "k", "EVERY", "1w", "PERIODS", "8", "COHORT", "d", "v"), ["k"]),
     (("HLL.CUBE.STORE", "d", "k", "LAST", "1d"), ["d", "k"]),
 ]
 

@@ -16,11 +16,13 @@ impl Fields {
         self.0.push((name.into(), value.into()));
     }
 
-    /// The figure that a reply is about: under its name, then its interval as `lower` and `upper`.
-    pub fn estimate(&mut self, name: &'static str, figure: Bounded) {
-        self.field(name, figure.value);
-        self.field("lower", figure.lower);
-        self.field("upper", figure.upper);
+    /// The figure that a reply is about: under its name, then its interval as `lower` and `upper`; nulls where there is
+    /// none.
+    pub fn estimate(&mut self, name: &'static str, figure: impl Into<Option<Bounded>>) {
+        let figure = figure.into();
+        self.field(name, figure.map(|figure| figure.value));
+        self.field("lower", figure.map(|figure| figure.lower));
+        self.field("upper", figure.map(|figure| figure.upper));
     }
 
     /// Any other figure: under its name, then its interval as `<name>_lower` and `<name>_upper`; nulls where there

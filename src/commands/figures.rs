@@ -13,10 +13,10 @@ pub fn funnel_step(reply: &mut Fields, step: &FunnelStep) {
     reply.figure("drop_off", step.drop_off());
 }
 
-/// A cell of a retention table, behind what names its period.
-pub fn retained(reply: &mut Fields, retained: &Retained) {
-    reply.estimate("users", retained.users);
-    reply.figure("rate", retained.rate);
+/// A cell of a retention table, behind what names its period; nulls where nothing is known of it.
+pub fn retained(reply: &mut Fields, retained: Option<&Retained>) {
+    reply.estimate("users", retained.map(|retained| retained.users));
+    reply.figure("rate", retained.and_then(|retained| retained.rate));
 }
 
 /// A campaign, behind what names it, if anything does.

@@ -954,11 +954,11 @@ impl Cube {
             Some(tier) if tier < own && self.is_taken_in(which) => tier,
             _ => own,
         };
+        let length = self.schema.tiers[which.0].slice;
+        let end = self.schema.calendar.slice(length, which.1).end;
         // The finest slices, of which there are few and which are read most, stay as they were written, and so does
         // the total, which most questions read.
         let is_packed = which.0 > 0 && column > 0;
-        let length = self.schema.tiers[which.0].slice;
-        let end = self.schema.calendar.slice(length, which.1).end;
         Shape {
             sums: self.schema.sums_at(which.1),
             precision,

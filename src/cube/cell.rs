@@ -435,6 +435,19 @@ impl Union {
         self.to_users()
     }
 
+    /// A sketch of them, without a running estimate, whose tokens may be cut: to so many index bits.
+    pub fn cut_sketch(&mut self, hash: HashFamily) -> (Sketch, u32) {
+        self.settle();
+        match self.registers.is_empty() {
+            true => {
+                let tokens = TokenSet::from_unsorted(std::mem::take(&mut self.tokens));
+                let sketch = Sketch::from_tokens(self.precision, hash, tokens);
+                (sketch, self.index_bits)
+            }
+            false => (self.sketch(hash), INDEX_BITS),
+        }
+    }
+
     /// A sketch of them, without a running estimate. Cut tokens, which a sketch has none of, have become registers.
     pub fn sketch(&mut self, hash: HashFamily) -> Sketch {
         self.settle();

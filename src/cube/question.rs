@@ -2,7 +2,7 @@
 //! said before it is put into words.
 
 use super::calendar::{Calendar, Millis, Span};
-use crate::sketch::Estimate;
+use crate::sketch::{Estimate, HashMismatch};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -287,4 +287,6 @@ pub enum Unanswerable {
     NotCompared(usize),
     /// More buckets than rows are allowed.
     TooManyBuckets(usize),
+    /// Sketches of the cells are of different universes, which those of one cube never are.
+    Hashes(HashMismatch),
 }

@@ -183,10 +183,13 @@ pub const RESERVED: &[&str] = &[
     "ms", "s", "m", "h", "d", "w", "mo", "q", "y",
     // What an answer says beside dimensions and measures.
     "at_least", "change", "change_lower", "change_upper", "conversion_rate", "conversion_rate_lower",
-    "conversion_rate_upper", "cpa", "cpc", "ctr", "ctr_lower", "ctr_upper", "difference", "dormant", "earlier_from",
-    "events", "first_in_kept", "lower", "method", "new_lower", "new_upper", "other_events", "p_value", "resurrected",
-    "retained", "returning", "returning_lower", "returning_upper", "roi", "unique", "unique_clicks", "unique_conversions", "unique_impressions", "unique_lower",
-    "unique_upper", "upper", "zone",
+    "conversion_rate_upper", "cpa", "cpa_lower", "cpa_upper", "cpc", "cpc_lower", "cpc_upper", "ctr", "ctr_lower",
+    "ctr_upper", "difference", "dormant", "earlier_from", "events", "first_in_kept", "lower", "method", "new_lower",
+    "new_upper", "other_events", "p_value", "resurrected", "retained", "returning", "returning_lower",
+    "returning_upper", "roi", "roi_lower", "roi_upper", "size", "size_lower", "size_upper", "unique", "unique_clicks",
+    "unique_clicks_lower", "unique_clicks_upper", "unique_conversions", "unique_conversions_lower",
+    "unique_conversions_upper", "unique_impressions", "unique_impressions_lower", "unique_impressions_upper",
+    "unique_lower", "unique_upper", "upper", "zone",
 ];
 
 /// Metrics that are no measures, and what stands behind the name of a metric in the fields of a comparison. Together they

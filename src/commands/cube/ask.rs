@@ -193,7 +193,10 @@ impl Word for Test {
 pub const WHERE: Repeated<Block<ConditionClause<'static>>> = Repeated("WHERE", Block::new());
 
 /// The conditions, each on a dimension of its own.
-fn conditions(cube: &Cube, clauses: &[ConditionClause]) -> Result<Vec<Condition>, CommandError> {
+pub fn conditions(
+    cube: &Cube,
+    clauses: &[ConditionClause],
+) -> Result<Vec<Condition>, CommandError> {
     let mut conditions: Vec<Condition> = Vec::with_capacity(clauses.len());
     for clause in clauses {
         let (test, values) = clause.values;
@@ -359,6 +362,7 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
             "COMPARE WHERE replaces a condition, and {0} has none or is one of BY, give WHERE {0} too",
             names(&[dimension])
         )),
+        Unanswerable::Hashes(mismatch) => mismatch.into(),
     }
 }
 

@@ -3,12 +3,17 @@
 pub mod add;
 pub mod alter;
 mod ask;
+pub mod campaign;
+mod compare;
 pub mod count;
 pub mod create;
 mod event;
+pub mod funnel;
 pub mod info;
+pub mod lifecycle;
 pub mod madd;
 pub mod query;
+pub mod retention;
 pub mod series;
 pub mod store;
 pub mod top;

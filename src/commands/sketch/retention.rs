@@ -71,7 +71,8 @@ impl Command for Retention {
             let (cohort, found) = (sets.sketch(cohort), sets.sketch(first_period + period));
             let mut reply = Fields::new();
             reply.field("period", columns[period].clone());
-            figures::retained(&mut reply, &Retained::of(cohort, found, confidence)?);
+            let retained = Retained::of(cohort, found, confidence)?;
+            figures::retained(&mut reply, Some(&retained));
             Ok((size, Reply::from(reply)))
         };
         let table = move |cells: Vec<(Option<Bounded>, Reply)>| {

@@ -134,7 +134,7 @@ impl Comparing {
             // Of another table they are other slots.
             Selection::Table(_) => {
                 let values = own.selection.values(*slot, &own.all, &own.by);
-                other.selection.slot_of(values)
+                other.selection.slot_of_values(values)
             }
         };
         let places = slots
@@ -292,9 +292,17 @@ fn estimate(figure: Figure) -> Estimate {
 }
 
 impl Sides {
-    /// What both sets have in common, for what depends on it.
+    /// What both sets have in common, for what depends on it. Tokens that were counted may know each set better than
+    /// registers know both.
     fn pair(&self) -> Option<Pair> {
-        self.pair.filter(|_| self.metric == Metric::Unique)
+        let relative = |one: Estimate| match one.value > 0.0 {
+            true => one.variance / one.value.powi(2),
+            false => 0.0,
+        };
+        let apart = relative(estimate(self.now)) + relative(estimate(self.before));
+        let is_of_users = self.metric == Metric::Unique;
+        self.pair
+            .filter(|pair| is_of_users && pair.of_ratio <= apart)
     }
 
     fn change(&self, z: f64) -> Option<Between> {

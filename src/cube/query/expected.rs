@@ -97,25 +97,38 @@ fn gathering(plan: &Plan, segment: &Segment, sources: &[Source], rows: f64) -> f
     let factors = plan.factors.iter().zip(&segment.sources);
     let of_factor = |(factor, positions): (&Factor, &Vec<u32>)| {
         // A factor that no row is asked by is the same set for all of them.
-        let (rows, numbers) = match factor.by.is_empty() {
-            true => (1.0, factor.selection.numbers(&factor.all) as f64),
-            false => (rows, 1.0),
-        };
-        let mut nanoseconds = 0.0;
-        let mut united = 0.0;
-        for source in positions.iter().map(|&at| &sources[at as usize]) {
-            let cells = source.len() as f64;
-            let looked_for = rows * numbers;
-            let found = looked_for.min(cells);
-            let bytes = source.bytes() as f64 / cells.max(1.0);
-            nanoseconds += looked_for * cost::SEEK;
-            if plan.needs.users {
-                nanoseconds += found * cost::unite(bytes);
-                united += found * bytes;
-            }
-        }
+        let rows = if factor.by.is_empty() { 1.0 } else { rows };
+        let (nanoseconds, united) = uniting(factor, positions, sources, rows, plan.needs.users);
         nanoseconds + rows * cost::estimate(factor.precision, united / rows.max(1.0))
     };
     let all: f64 = factors.map(of_factor).sum();
     all + rows * plan.needs.solution
+}
+
+/// To find the cells of so many rows of a factor in these sources, and to unite their users if they are wanted; and of
+/// how many bytes these are.
+pub fn uniting(
+    factor: &Factor,
+    positions: &[u32],
+    sources: &[Source],
+    rows: f64,
+    users: bool,
+) -> (f64, f64) {
+    let numbers = match factor.by.is_empty() {
+        true => factor.selection.numbers(&factor.all) as f64,
+        false => 1.0,
+    };
+    let (mut nanoseconds, mut united) = (0.0, 0.0);
+    for source in positions.iter().map(|&at| &sources[at as usize]) {
+        let cells = source.len() as f64;
+        let looked_for = rows * numbers;
+        let found = looked_for.min(cells);
+        let bytes = source.bytes() as f64 / cells.max(1.0);
+        nanoseconds += looked_for * cost::SEEK;
+        if users {
+            nanoseconds += found * cost::unite(bytes);
+            united += found * bytes;
+        }
+    }
+    (nanoseconds, united)
 }

@@ -211,6 +211,19 @@ impl Gathering {
         readers: &mut Readers,
         budget: &mut Budget,
     ) -> Option<Sketch> {
+        let union = self.union(slot, factor, needs, readers, budget)?;
+        Some(union.sketch(needs.hash))
+    }
+
+    /// The union of the users of one slot of one factor; `None` where the step is over first.
+    pub fn union(
+        &mut self,
+        slot: Slot,
+        factor: &Factor,
+        needs: &Needs,
+        readers: &mut Readers,
+        budget: &mut Budget,
+    ) -> Option<&mut Union> {
         let factors = std::slice::from_ref(factor);
         let mut place = self
             .place
@@ -218,7 +231,7 @@ impl Gathering {
             .unwrap_or_else(|| Place::of(&[slot], factors, readers.sums, self));
         let (readers, union) = (&mut readers.factors[0], &mut self.union);
         if place.unite(slot, factor, needs, readers, union, budget) {
-            return Some(self.union.sketch(needs.hash));
+            return Some(&mut self.union);
         }
         self.place = Some(place);
         None

@@ -32,14 +32,18 @@
 //!   conditions it holds what meets them and what does not. Rows of named values then say that they are lower bounds.
 //! * With buckets, rows are chosen and ordered by the whole range.
 
+mod analysis;
 mod best;
+mod cohorts;
 mod compare;
 mod cost;
 mod expected;
+mod funnels;
 mod gather;
 mod ledger;
 mod plan;
 mod selection;
+mod sets;
 
 use super::question::{
     Answer, Comparison, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
@@ -47,13 +51,20 @@ use super::question::{
 use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
 use crate::sketch::{Precision, Sketch};
+pub use analysis::{Analysis, Finding, Findings, Solver};
 use best::Best;
+pub use cohorts::{
+    Cohort, Followed, Lifecycle, LifecycleQuery, LifecycleQuestion, Lifecycles, RetentionQuery,
+    RetentionQuestion, Retentions, States,
+};
 use compare::{Comparing, Made};
 use cost::Budget;
+pub use funnels::{CampaignQuery, Campaigns, FunnelQuery, Funnels, StepsQuestion};
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
 use plan::{Factor, MAX_ROWS, Plan, Pool, Segment};
 use selection::{Numbers, Selection, Slot};
+pub use sets::Operands;
 use std::cmp::Ordering;
 use std::mem;
 use std::ops::Range;
@@ -66,6 +77,8 @@ pub struct Query {
     bytes: usize,
     work: Work,
     phase: Phase,
+    /// How far rows that are filled in have been compared.
+    comparing: Option<Box<(Filling, Comparing)>>,
     comparison: Option<Comparison>,
 }
 
@@ -92,7 +105,6 @@ enum Phase {
     Survey(Survey),
     Choose(Box<Choice>),
     Fill(Box<Filling>),
-    Compare(Box<(Filling, Comparing)>),
     Done,
 }
 
@@ -176,6 +188,7 @@ impl Query {
             bytes,
             work,
             phase: Phase::Prepare,
+            comparing: None,
             comparison: None,
         })
     }
@@ -207,6 +220,29 @@ impl Query {
     /// Works on the answer for about a third of a millisecond; `None` where it is not finished. It is given once: asked
     /// again after that there is nothing more.
     pub fn step(&mut self) -> Option<Result<Answer, Unanswerable>> {
+        let Some(comparing) = &mut self.comparing else {
+            let filling = match self.fill()? {
+                Ok(filling) => filling,
+                Err(why) => return Some(Err(why)),
+            };
+            if self.work.plan.compared.is_none() {
+                return Some(Ok(filling.into_answer(&self.work.plan)));
+            }
+            self.comparing = Some(Box::new((*filling, Comparing::default())));
+            return None;
+        };
+        let (filling, comparing) = &mut **comparing;
+        let mut budget = Budget::of_a_step();
+        if !comparing.go_on(&filling.made(&self.work), &mut budget) {
+            return None;
+        }
+        let (filling, comparing) = *self.comparing.take()?;
+        self.comparison = Some(comparing.into_comparison(&self.work.plan));
+        Some(Ok(filling.into_answer(&self.work.plan)))
+    }
+
+    /// The same, as far as the rows that were filled in.
+    fn fill(&mut self) -> Option<Result<Box<Filling>, Unanswerable>> {
         let mut budget = Budget::of_a_step();
         let work = &mut self.work;
         loop {
@@ -230,22 +266,8 @@ impl Query {
                 Phase::Fill(mut filling) => match filling.go_on(work, &mut budget) {
                     Err(too_many) => return Some(Err(too_many)),
                     Ok(false) => Err(Phase::Fill(filling)),
-                    Ok(true) if work.plan.compared.is_some() => {
-                        Ok(Phase::Compare(Box::new((*filling, Comparing::default()))))
-                    }
-                    Ok(true) => return Some(Ok(filling.into_answer(&work.plan))),
+                    Ok(true) => return Some(Ok(filling)),
                 },
-                Phase::Compare(mut comparing) => {
-                    let (filling, comparing_rows) = &mut *comparing;
-                    match comparing_rows.go_on(&filling.made(work), &mut budget) {
-                        false => Err(Phase::Compare(comparing)),
-                        true => {
-                            let (filling, comparing) = *comparing;
-                            self.comparison = Some(comparing.into_comparison(&work.plan));
-                            return Some(Ok(filling.into_answer(&work.plan)));
-                        }
-                    }
-                }
                 Phase::Done => return None,
             };
             match next {
@@ -469,11 +491,17 @@ impl Rows {
 
     /// One of them.
     fn name<'p>(&self, row: u32, by: usize, plan: &'p Plan) -> &'p [u8] {
+        let number = self.number(row, by, plan);
+        plan.by[by].names.get(number).unwrap_or_default()
+    }
+
+    /// Its number.
+    fn number(&self, row: u32, by: usize, plan: &Plan) -> u32 {
         let by = &plan.by[by];
         let factor: &Factor = &plan.factors[by.factor];
         let slot = self.slot(row, by.factor);
         let numbers: Numbers = factor.selection.values(slot, &factor.all, &factor.by);
-        by.names.get(numbers[by.place]).unwrap_or_default()
+        numbers[by.place]
     }
 
     /// By the bytes of the values.

@@ -94,7 +94,8 @@ pub struct Factor {
     pub repeats: bool,
     /// Whether the cell `(other)` is a row.
     pub other_is_row: bool,
-    column: usize,
+    /// The column.
+    pub column: usize,
 }
 
 /// A dimension whose values are rows.
@@ -125,6 +126,7 @@ pub struct Bucket {
 }
 
 /// What is wanted of cells.
+#[derive(Clone)]
 pub struct Needs {
     /// Whether users are.
     pub users: bool,
@@ -164,7 +166,8 @@ impl<S: Slices> Pool<'_, S> {
         self.sources
     }
 
-    fn segment(&mut self, cover: &Cover, factors: &[Factor]) -> Segment {
+    /// Of what these slices have of these factors.
+    pub fn segment(&mut self, cover: &Cover, factors: &[Factor]) -> Segment {
         let of_factor = |factor: &Factor| {
             let mut positions = Vec::with_capacity(cover.pieces.len());
             for piece in &cover.pieces {
@@ -332,7 +335,7 @@ fn with_interval(confidence: f64) -> f64 {
 }
 
 /// The time that is asked about.
-fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
+pub fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
     match time {
         None => slices.kept().unwrap_or(0..0),
         Some(Time::Between(range)) => range.clone(),
@@ -370,14 +373,20 @@ fn since(schema: &Schema, columns: &[Vec<usize>], question: &Question) -> Millis
     columns.chain(measures).fold(Millis::MIN, Millis::max)
 }
 
+/// The same of a question alone.
+pub fn begun(schema: &Schema, question: &Question) -> Result<Millis, Unanswerable> {
+    let (_, columns) = columns(schema, question)?;
+    Ok(since(schema, &columns, question))
+}
+
 /// What is kept since an instant.
-fn kept_since(slices: &impl Slices, since: Millis) -> Option<Range<Millis>> {
+pub fn kept_since(slices: &impl Slices, since: Millis) -> Option<Range<Millis>> {
     let kept = slices.kept()?;
     Some(kept.start.max(since)..kept.end)
 }
 
 /// What there is of the time that is asked about.
-fn whole(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Cover {
+pub fn whole(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Cover {
     let kept = kept_since(slices, since).unwrap_or(0..0);
     let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
     if clipped.is_empty() {
@@ -456,7 +465,7 @@ fn metrics(
 }
 
 /// The column of these dimensions.
-fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
+pub fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
     match dimensions {
         [] => 0,
         [dimension] => schema.dimension_column(*dimension),
@@ -465,7 +474,7 @@ fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
 }
 
 /// What is read of the column of these dimensions.
-fn factor(
+pub fn factor(
     slices: &impl Slices,
     cover: &Cover,
     dimensions: &[usize],

@@ -148,6 +148,11 @@ impl Table {
         slot
     }
 
+    /// The slot of these values, if there are numbers that have them.
+    fn slot_of(&self, values: Numbers) -> Option<Slot> {
+        self.found.get(&values).copied()
+    }
+
     /// The slot of a number, or [`NONE`].
     #[inline]
     pub fn slot(&self, number: u32) -> Slot {
@@ -211,10 +216,22 @@ impl Selection {
 
     /// The slot that has these values in a selection that rows come from by a table. Numbers that are named there make
     /// one row.
-    pub fn slot_of(&self, values: Numbers) -> Option<Slot> {
+    pub fn slot_of_values(&self, values: Numbers) -> Option<Slot> {
         match self {
-            Selection::Table(table) => table.found.get(&values).copied(),
+            Selection::Table(table) => table.slot_of(values),
             Selection::Each | Selection::Named(_) => Some(0),
+        }
+    }
+
+    /// The slot that stands for a value of the only dimension that was asked by; `None` where nothing does.
+    pub fn slot_of(&self, value: u32) -> Option<Slot> {
+        match self {
+            Selection::Each => Some(value),
+            Selection::Named(named) => {
+                let mut slots = named.iter().filter(|&&(_, number)| number == value);
+                slots.next().map(|&(slot, _)| slot)
+            }
+            Selection::Table(table) => table.slot_of([value, 0, 0, 0]),
         }
     }
 

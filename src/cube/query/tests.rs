@@ -16,6 +16,8 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+mod sets;
+
 const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
 

@@ -53,6 +53,12 @@ pub fn solution<'a>(sketches: impl IntoIterator<Item = &'a Sketch>) -> Duration 
 /// The same with so many intervals, if they are more.
 pub fn answer<'a>(sketches: impl IntoIterator<Item = &'a Sketch>, intervals: usize) -> Duration {
     let (tokens, registers) = sizes(sketches);
+    of_sizes(&tokens, &registers, intervals)
+}
+
+/// The same for sketches that are known by their sizes only: how many tokens each sparse one has, and how many
+/// registers each dense one.
+pub fn of_sizes(tokens: &[usize], registers: &[usize], intervals: usize) -> Duration {
     let sets = tokens.len() + registers.len();
     let coarsest = registers.iter().copied().min();
     let finer = registers.iter().filter(|&&own| Some(own) != coarsest);

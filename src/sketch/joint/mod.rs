@@ -59,8 +59,7 @@
 //! The first term is how well the *Poisson means* are known; the second takes out that the true numbers
 //! vary about those means, which is no error of ours. A quotient's variance follows by linearization.
 //! Intervals follow the slopes of the likelihood (`profile.rs`), because near its border, where a region falls
-//! towards no elements, an estimate is not normally distributed. (The count of one set or of a union is never there, and
-//! has the normal interval, which takes no time.) Measured, 95 % intervals cover the truth in 92 %
+//! towards no elements, an estimate is not normally distributed. Measured, 95 % intervals cover the truth in 92 %
 //! of the cases or more at nearly all points of a scan, and in nearly all cases where a region is truly empty
 //! (disjoint or exactly nested sets) or many are, as with five steps of a funnel. docs/accuracy.md says where
 //! they miss.
@@ -96,7 +95,7 @@ mod tokens;
 use super::estimate::{Bounded, Estimate, Method, normal_quantile};
 use super::precision::Precision;
 use super::register::Register;
-use super::token::Token;
+use super::token::{INDEX_BITS, Token};
 use super::{HashMismatch, Sketch};
 pub use cells::MAX_SETS;
 use cells::{Cells, Member};
@@ -186,10 +185,9 @@ impl Segment {
         }
     }
 
-    /// Whether it is one set, or a union of some: then its count is never near a border.
-    fn is_whole(self) -> bool {
-        let one_set = self.all.0.is_power_of_two() && self.any == SetMask::NONE;
-        self.none == SetMask::NONE && (self.all == SetMask::NONE || one_set)
+    /// Whether it is one set.
+    fn is_one_set(self) -> bool {
+        self.all.0.is_power_of_two() && self.any == SetMask::NONE && self.none == SetMask::NONE
     }
 
     /// Whether elements of a region belong to it.
@@ -206,7 +204,7 @@ pub struct JointEstimate {
     pub value: f64,
     /// Variance of `value` about the truth, in elements².
     pub variance: f64,
-    /// [`Method::Exact`] or [`Method::Ml`].
+    /// [`Method::Exact`], [`Method::Tokens`] or [`Method::Ml`].
     pub method: Method,
     /// What each set that contains all these elements counts by itself.
     within: Vec<Estimate>,
@@ -312,6 +310,11 @@ impl Slopes {
     }
 }
 
+/// Whether such an estimate counts tokens.
+fn is_counted(method: Method) -> bool {
+    matches!(method, Method::Exact | Method::Tokens)
+}
+
 /// How many elements lie in each region of some sets, as far as their sketches tell.
 #[derive(Clone, Debug)]
 pub struct Joint {
@@ -324,8 +327,8 @@ pub struct Joint {
 
 #[derive(Clone, Debug)]
 enum Uncertainty {
-    /// Tokens were counted.
-    Tokens(Vec<Collisions>),
+    /// Tokens were counted: whole ones, or cut ones.
+    Tokens(Vec<Collisions>, Method),
     /// Registers were fitted: per region the unit of its information, and its factor.
     Registers {
         scale: Vec<f64>,
@@ -339,11 +342,21 @@ impl Joint {
     /// Solves for the regions of 1 to 8 sets (panics with more or none). Sketches of different
     /// hash families have no common elements to speak of.
     pub fn solve(sketches: &[&Sketch]) -> Result<Joint, HashMismatch> {
+        Joint::solve_cut(sketches, INDEX_BITS)
+    }
+
+    /// The same of sketches whose tokens, where they have tokens, are [cut](super::token::cut) to so many index bits, all
+    /// of them. A dense one among them must be of no higher precision than such tokens can be replayed at.
+    pub fn solve_cut(sketches: &[&Sketch], index_bits: u32) -> Result<Joint, HashMismatch> {
         assert!((1..=MAX_SETS).contains(&sketches.len()));
         for other in sketches {
             sketches[0].check_hash(other)?;
         }
-        let members: Vec<Estimate> = sketches.iter().map(|sketch| sketch.estimate()).collect();
+        let alone = |sketch: &&Sketch| match sketch.tokens() {
+            Some(tokens) => Estimate::from_cut_tokens(tokens.len(), index_bits),
+            None => sketch.estimate(),
+        };
+        let members: Vec<Estimate> = sketches.iter().map(alone).collect();
         // An empty set has no regions, and the same set again has those it had before: the others are solved
         // without them.
         let mut present: Vec<usize> = Vec::new();
@@ -374,7 +387,8 @@ impl Joint {
             .map(|&s| sketches[s].tokens().map(|tokens| tokens.as_slice()))
             .collect();
         if let Some(slices) = slices {
-            let (elements, mut collisions) = tokens::elements(&tokens::count_regions(&slices));
+            let counts = tokens::count_regions(&slices);
+            let (elements, mut collisions) = tokens::elements(&counts, index_bits);
             for collision in &mut collisions {
                 collision.regions = collision.regions.map(expand);
             }
@@ -386,7 +400,10 @@ impl Joint {
                     .filter(|&(_, &n)| n > 0.0)
                     .map(|(t, &n)| (expand(t), n))
                     .collect(),
-                uncertainty: Uncertainty::Tokens(collisions),
+                uncertainty: Uncertainty::Tokens(
+                    collisions,
+                    Estimate::from_cut_tokens(0, index_bits).method,
+                ),
             });
         }
 
@@ -454,10 +471,10 @@ impl Joint {
         &self.members
     }
 
-    /// [`Method::Exact`] if all sketches are sparse, else [`Method::Ml`].
+    /// [`Method::Exact`] if all sketches are sparse, [`Method::Tokens`] if their tokens are cut, else [`Method::Ml`].
     pub fn method(&self) -> Method {
         match self.uncertainty {
-            Uncertainty::Tokens(_) => Method::Exact,
+            Uncertainty::Tokens(_, method) => method,
             Uncertainty::Registers { .. } => Method::Ml,
         }
     }
@@ -475,11 +492,11 @@ impl Joint {
             .filter(|&s| segment.all.contains(s))
             .map(|s| self.members[s])
             .collect();
-        if segment.is_whole() {
+        if segment.is_one_set() {
             // Two estimates of one number: the lower of their upper bounds would hold it too seldom.
-            within.retain(|set| set.method == Method::Exact);
+            within.retain(|set| is_counted(set.method));
         }
-        let known = within.iter().filter(|set| set.method == Method::Exact);
+        let known = within.iter().filter(|set| is_counted(set.method));
         JointEstimate {
             value: known
                 .map(|set| set.value)
@@ -487,7 +504,8 @@ impl Joint {
             variance,
             method,
             within,
-            slopes: (!segment.is_whole() && self.follows_slopes(self.value(segment), variance))
+            slopes: self
+                .follows_slopes(self.value(segment), variance)
                 .then(|| self.slopes(|inside| Question::Count(inside(&|t| segment.includes(t)))))
                 .flatten(),
         }
@@ -532,11 +550,11 @@ impl Joint {
             })
         };
         let doubt = match self.method() {
-            Method::Exact => {
+            method if is_counted(method) => {
                 let count = |value: f64, counted: &dyn Fn(Mask) -> bool| Estimate {
                     value,
                     variance: self.variance(|region| f64::from(u8::from(counted(region)))),
-                    method: Method::Exact,
+                    method,
                 };
                 Doubt::Tokens([
                     count(self.sum(inside), &inside),
@@ -609,7 +627,7 @@ impl Joint {
             .filter(|&&(region, _)| counts(region))
             .fold(0.0, |sum, &(_, n)| sum + n);
         match self.uncertainty {
-            Uncertainty::Tokens(_) => sum.round(),
+            Uncertainty::Tokens(..) => sum.round(),
             Uncertainty::Registers { .. } => sum,
         }
     }
@@ -617,7 +635,7 @@ impl Joint {
     /// Variance of Σ c_T λ_T, never negative.
     fn variance(&self, c: impl Fn(Mask) -> f64) -> f64 {
         match &self.uncertainty {
-            Uncertainty::Tokens(collisions) => collisions
+            Uncertainty::Tokens(collisions, _) => collisions
                 .iter()
                 .map(|collision| {
                     let [t, u] = collision.regions;
