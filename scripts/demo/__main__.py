@@ -194,7 +194,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in client and "
                       f"server ({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
                       + (f"; {cube.late:,} older than all that it keeps are left out" if cube.late else ""))
-            print(f"      {loader.elements:,} elements into {len(exact.users):,} sketches by {loader.commands:,} HLL.ADD commands; "
+            print(f"      {loader.elements:,} elements into sketches by {loader.commands:,} HLL.ADD commands; "
                   f"{loader.seconds:.1f} s ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
 
             per = options.per if not options.day else options.day

@@ -1,7 +1,7 @@
 """Loading: every event goes to the server as a client would send it, and into exact sets beside it.
 
-An event is a row for the cube (cube.py), and is added to several sketches: its period's (visitors:<period>), that of everybody (visitors:all), and its
-step's and device's. Elements are collected for each key and sent as one HLL.ADD with many elements; several such
+An event is a row for the cube (cube.py), and is added to the sketches of its period (visitors:<period>) and of everybody
+(visitors:all); where there is no cube, to those of its step and device too. Elements are collected for each key and sent as one HLL.ADD with many elements; several such
 commands travel in one pipeline. Nothing is deduplicated on the way: a stream repeats itself, and that is the point.
 """
 
@@ -148,10 +148,12 @@ def load(client: redis.Redis, events: Iterable[Event], progress: Progress, posit
     where = position or (lambda: exact.events)
     try:
         for event in events:
-            for key in exact.note(event):
-                loader.add(key, event.user)
+            keys = exact.note(event)
             if cube is not None:
                 cube.add(event)
+                keys = keys[:2]  # steps and devices are columns of the cube
+            for key in keys:
+                loader.add(key, event.user)
             if exact.events % 5000 == 0:
                 progress.at(where(), exact.events)
         loader.finish()

@@ -87,7 +87,7 @@ def visitors(report: Report) -> None:
     keys = [visitors_key(p) for p in periods]
     union = report.answers.estimate(keys)
     exact = report.users(keys)
-    print(f"\n  {f'The last {len(shown)} of {len(keys)} are shown. ' if len(shown) < len(keys) else ''}Their union by HLL.COUNT: "
+    print(f"\n  {f'The last {len(shown)} of {len(keys)} are shown. ' if len(shown) < len(keys) else ''}The union of all by HLL.COUNT: "
           f"{count(union.estimate)} (exact {count(exact)}, {error(union.estimate, exact)}); added up they would give "
           f"{count(sum(report.users([k]) for k in keys))}.\n  PF is the server's own PFADD and PFCOUNT (2^14 registers) of the same "
           "elements, 'as a set' a Redis set of them, which is exact.")
