@@ -191,11 +191,11 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                     if step not in exact.steps:
                         raise InputError(f"no event has the step '{step}' (--funnel); {steps_there(exact)}")
             if cube is not None:
-                print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in client and "
-                      f"server ({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
+                print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in the server "
+                      f"({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
                       + (f"; {cube.late:,} older than all that it keeps are left out" if cube.late else ""))
             print(f"      {loader.elements:,} elements into sketches by {loader.commands:,} HLL.ADD commands; "
-                  f"{loader.seconds:.1f} s ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
+                  f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
 
             per = options.per if not options.day else options.day
             report = Report(client, exact, funnel_steps, per, cube)
