@@ -4,10 +4,12 @@
 //! have the same registers, and the figures must be those that the registers give.
 
 use super::*;
-use crate::cube::query::{
-    CampaignQuery, Cohort, Findings, Followed, FunnelQuery, Lifecycle, LifecycleQuery,
-    LifecycleQuestion, RetentionQuery, RetentionQuestion, Solver, States, StepsQuestion,
+use crate::cube::query::analysis::{Analysis, Findings, Solver};
+use crate::cube::query::cohorts::{
+    Cohort, Followed, Lifecycle, LifecycleQuery, LifecycleQuestion, RetentionQuery,
+    RetentionQuestion, States,
 };
+use crate::cube::query::funnels::{CampaignQuery, FunnelQuery, StepsQuestion};
 use crate::sketch::analytics::{Campaign, FunnelStep, Money, Retained};
 use crate::sketch::joint::Segment;
 
