@@ -20,6 +20,7 @@ mod page;
 mod stream;
 
 use redis_hll::cube::calendar::{Calendar, Span, WeekStart, Zone};
+use redis_hll::cube::history::History;
 use redis_hll::cube::schema::{Dimension, Schema, Tier, default_precision};
 use redis_hll::cube::{Cube, Event};
 use redis_hll::sketch::HashFamily;
@@ -81,6 +82,7 @@ fn schema(stream: &Stream) -> Schema {
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: History::default(),
     }
 }
 

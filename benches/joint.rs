@@ -1331,7 +1331,7 @@ fn figures(options: &Options) -> Result<ExitCode, String> {
     for cover in sorted.iter().take(SHOWN) {
         println!("{}", cover.line());
     }
-    if options.trials >= 100 {
+    if options.trials >= PAGE_TRIALS {
         page::rewrite(
             &page::docs().join("accuracy.md"),
             FIGURES_BEGIN,
@@ -1411,7 +1411,7 @@ fn widths(options: &Options) -> Result<(), String> {
     }
     print!("{page}");
     // They know a mean width to some percent of itself.
-    if options.trials >= WIDTH_TRIALS {
+    if options.trials >= PAGE_TRIALS {
         page::rewrite(
             &page::docs().join("funnels.md"),
             WIDTHS_BEGIN,
@@ -1422,8 +1422,8 @@ fn widths(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The fewest that write the page.
-const WIDTH_TRIALS: usize = 60;
+/// The fewest trials that write a page of covers or widths.
+const PAGE_TRIALS: usize = 60;
 
 const WIDTHS_BEGIN: &str = "<!-- widths: begin; written by benches/joint.rs -->\n";
 const WIDTHS_END: &str = "<!-- widths: end -->\n";
@@ -1545,10 +1545,11 @@ fn widths_of_funnels(
         ("`conversion`", |widths| widths.conversion),
         ("`overall`", |widths| widths.overall),
     ];
-    for (k, &through) in THROUGH.iter().enumerate() {
+    // The first step is a count like any other.
+    for (k, &through) in THROUGH.iter().enumerate().skip(1) {
         for (name, figure) in figures {
-            // The first step is all of itself, and the second has one rate, to that.
-            if k == 0 && name != "`users`" || k == 1 && name == "`overall`" {
+            // The second step has one rate, to the first.
+            if k == 1 && name == "`overall`" {
                 continue;
             }
             page += &match name {

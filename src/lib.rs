@@ -87,6 +87,7 @@ mod face {
             CommandEntry::of::<campaign::Campaign>(),
             CommandEntry::of::<accuracy::Accuracy>(),
             CommandEntry::of::<cubes::create::Create>(),
+            CommandEntry::of::<cubes::alter::Alter>(),
             CommandEntry::of::<cubes::add::Add>(),
             CommandEntry::of::<cubes::madd::MAdd>(),
             CommandEntry::of::<cubes::count::Count>(),

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
+use redis_hll::cube::history::History;
 use redis_hll::cube::query::{Query, UnionQuery};
 use redis_hll::cube::question::*;
 use redis_hll::cube::recent::{MAX_IDS, MAX_PRODUCERS};
@@ -58,6 +59,7 @@ fn schema(zone: &str, coarse: Option<u8>) -> Schema {
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: History::default(),
     };
     schema.check().unwrap();
     schema
@@ -245,7 +247,7 @@ fn check(cube: &Cube, all: &[Happened], time: Option<Time>) -> Result<(), TestCa
     // Slices side by side, of which no two share an instant, unless nothing is kept of that time.
     let kept = cube.kept().unwrap_or(0..0);
     if range.start < kept.end && kept.start < range.end {
-        let cover = cube.cover(range.clone());
+        let cover = cube.cover(range.clone(), Millis::MIN);
         prop_assert!(cover.is_exact(&range), "{:?}, asked {:?}", cover, range);
         let mut end = range.start;
         for piece in &cover.pieces {

@@ -13,6 +13,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
+use redis_hll::cube::history::History;
 use redis_hll::cube::intern::MAX_NUMBERS;
 use redis_hll::cube::schema::{Dimension, Group, Schema, Tier};
 use redis_hll::cube::{Cube, Event};
@@ -134,6 +135,7 @@ fn schema(dimensions: usize, groups: usize, measures: usize) -> Schema {
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: History::default(),
     };
     schema.check().unwrap();
     schema

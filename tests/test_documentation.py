@@ -270,8 +270,8 @@ def assert_analyst(c):
                      "HLL.CUBE.SERIES": ["k", "BUCKET", "1d"], "HLL.CUBE.FUNNEL": ["k", "d", "STEPS", 2, "v", "w"],
                      "HLL.CUBE.RETENTION": ["k", "EVERY", "1d", "PERIODS", 2], "HLL.CUBE.LIFECYCLE": ["k", "EVERY", "1d"],
                      "HLL.CUBE.CAMPAIGN": ["k", "d", "IMPRESSION", "v", "CLICK", "w", "CONVERSION", "x"],
-                     "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"],
-                     "HLL.CUBE.CREATE": ["k"], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
+                     "HLL.CUBE.COUNT": ["k"], "HLL.CUBE.QUERY": ["k"], "HLL.CUBE.CREATE": ["k"],
+                     "HLL.CUBE.ALTER": ["k", "VALUES", "d", 1], "HLL.CUBE.MADD": ["k", "FIELDS", 0, "ROWS", 1, "x"]}.get(name, [2, "k", "l"])
         may = "readonly" in flags and name != "HLL.EXPORT"
         assert (c("ACL", "DRYRUN", "analyst", name, *arguments) == "OK") == may, name
     for other in (["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["GET", "k"]):

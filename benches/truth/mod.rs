@@ -4,6 +4,7 @@
 //! about the same events hang together: whoever pools several of them has fewer independent ones than it looks.
 
 use redis_hll::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
+use redis_hll::cube::history::History;
 use redis_hll::cube::query::Query;
 use redis_hll::cube::question::{Condition, Figure, Level, Metric, Question, Row, Test, Time};
 use redis_hll::cube::schema::{Dimension, Schema, Tier};
@@ -93,6 +94,7 @@ fn schema(precision: Precision, new: Option<Precision>, dimensions: &[&str]) -> 
         },
         hash: HashFamily::default(),
         max_bytes: None,
+        history: History::default(),
     };
     schema.check().expect("a schema");
     schema

@@ -32,7 +32,7 @@ use super::numbers::Numbers;
 use super::open::{Entered, Hit, OpenColumn};
 use super::pack;
 use super::recent::Recent;
-use super::schema::{MAX_MEASURES, MAX_SUM, OTHER, Schema, TOTAL};
+use super::schema::{MAX_DIMENSIONS, MAX_MEASURES, MAX_SUM, OTHER, Place, Schema, TOTAL};
 use super::seen::Seen;
 use crate::sketch::Relocate;
 use crate::sketch::token::INDEX_BITS;
@@ -56,7 +56,7 @@ pub struct Event<'a> {
 /// Columns that take events, for a slice or for what comes late to one.
 #[derive(Clone, Debug)]
 pub struct Open {
-    /// One for each column of the cube.
+    /// One for each column that slices have which begin when this one does.
     pub columns: Vec<OpenColumn>,
     /// Events in them.
     pub events: u64,
@@ -67,8 +67,10 @@ pub struct Open {
 }
 
 impl Open {
-    fn new(schema: &Schema) -> Open {
-        let columns = vec![OpenColumn::new(schema.sums()); schema.columns()];
+    /// For a slice that begins at this instant.
+    fn new(schema: &Schema, start: Millis) -> Open {
+        let column = OpenColumn::new(schema.sums_at(start));
+        let columns = vec![column; schema.columns_at(start)];
         Open {
             bytes: Self::measured(&columns),
             columns,
@@ -96,20 +98,28 @@ impl Open {
     }
 
     fn inputs(&self, column: usize) -> Vec<Input> {
-        vec![Input::Open(self.columns[column].clone())]
+        let cells = self.columns.get(column).cloned();
+        cells.map(Input::Open).into_iter().collect()
     }
 
-    /// Counts an event in each column.
-    fn count(&mut self, schema: &Schema, numbers: &mut Numbers, event: &Resolved, full: Full) {
+    /// Counts an event in each column, in a slice that ends at this instant.
+    fn count(
+        &mut self,
+        schema: &Schema,
+        end: Millis,
+        numbers: &mut Numbers,
+        event: &Resolved,
+        full: Full,
+    ) {
         self.events += 1;
         self.weight = self.weight.max(event.weight);
-        for (column, &number) in event.numbers.iter().enumerate() {
+        let columns = self.columns.iter_mut().zip(event.numbers);
+        for (column, (cells, &number)) in columns.enumerate() {
             if number == OTHER {
                 continue;
             }
-            let limit = schema.values_of(column);
+            let limit = schema.values_at(column, end);
             let precision = schema.precision_of(column);
-            let cells = &mut self.columns[column];
             let (number, limit) = match full {
                 Full::TakesPlace => (number, limit),
                 Full::JoinsOthers if cells.has_room_for(number, limit) => (number, None),
@@ -140,7 +150,7 @@ enum Full {
 
 /// An event after its names were looked up.
 struct Resolved<'a> {
-    /// The number in each column; [`OTHER`] where it has no cell.
+    /// The number in each column that has begun; [`OTHER`] where it has no cell.
     numbers: &'a [u32],
     hit: Hit<'a>,
     weight: f64,
@@ -158,7 +168,7 @@ pub struct LatePart {
 /// Immutable columns of a slice.
 #[derive(Clone, Debug)]
 pub struct SealedSlice {
-    /// One for each column of the cube.
+    /// One for each column that slices have which begin when this one does.
     pub columns: Vec<Sealed>,
     /// Events in them.
     pub events: u64,
@@ -181,7 +191,8 @@ impl SealedSlice {
     }
 
     fn inputs(&self, column: usize) -> Vec<Input> {
-        self.columns[column].inputs().collect()
+        let cells = self.columns.get(column);
+        cells.into_iter().flat_map(Sealed::inputs).collect()
     }
 }
 
@@ -288,8 +299,9 @@ pub enum Task {
     Rewrite(Which),
     /// A slice is past its retention.
     Expire(Which),
-    /// Columns that are no longer part of the cube: their numbers are given back.
-    Release(Vec<Vec<Input>>),
+    /// Columns that are no longer part of the cube: their numbers are given back. They are those of a slice that began
+    /// at this instant.
+    Release(Millis, Vec<Vec<Input>>),
 }
 
 impl Task {
@@ -297,7 +309,7 @@ impl Task {
     pub fn makes(&self) -> Option<Which> {
         match *self {
             Task::Seal(which) | Task::Compact(which) | Task::Rewrite(which) => Some(which),
-            Task::Expire(_) | Task::Release(_) => None,
+            Task::Expire(_) | Task::Release(..) => None,
         }
     }
 }
@@ -335,18 +347,18 @@ impl Job {
         }
     }
 
-    /// Of columns that took so many bytes.
-    pub fn release(columns: Vec<Vec<Input>>, bytes: usize) -> Job {
+    /// Of the columns of a slice, which took so many bytes.
+    pub fn release(start: Millis, columns: Vec<Vec<Input>>, bytes: usize) -> Job {
         Job {
             bytes,
-            ..Job::new(Task::Release(columns), 0)
+            ..Job::new(Task::Release(start, columns), 0)
         }
     }
 
     /// Bytes of the columns that it releases.
     pub(crate) fn released_bytes(&self) -> usize {
         match self.task {
-            Task::Release(_) => self.bytes,
+            Task::Release(..) => self.bytes,
             _ => 0,
         }
     }
@@ -354,7 +366,7 @@ impl Job {
     /// Bytes of what it has made and not handed over yet.
     fn made_bytes(&self) -> usize {
         match self.task {
-            Task::Release(_) => 0,
+            Task::Release(..) => 0,
             _ => self.bytes + self.merge.as_deref().map_or(0, Merge::made_bytes),
         }
     }
@@ -362,7 +374,7 @@ impl Job {
     /// Whether it reads late parts of this epoch of a slice.
     fn reads(&self, schema: &Schema, which: Which, end: Millis, epoch: u64) -> bool {
         let reads = match self.task {
-            Task::Seal(_) | Task::Release(_) | Task::Expire(_) => false,
+            Task::Seal(_) | Task::Release(..) | Task::Expire(_) => false,
             Task::Rewrite(own) => own == which,
             Task::Compact((tier, start)) => {
                 schema.source(tier) == Some(which.0)
@@ -545,10 +557,13 @@ impl Cube {
             _ => 0.0,
         };
         let mut sums = [(0, 0.0); MAX_MEASURES + 1];
-        let mut len = event.measures.len();
-        sums[..len].copy_from_slice(event.measures);
-        if weight > 0.0 {
-            sums[len] = (self.schema.measures.len(), weight);
+        let measures = event.measures.iter();
+        let measures = measures.map(|&(at, number)| (self.schema.measure_sum(at), number));
+        let new = self.schema.new_sum().map(|at| (at, weight));
+        let new = new.filter(|_| weight > 0.0);
+        let mut len = 0;
+        for (place, sum) in sums.iter_mut().zip(measures.chain(new)) {
+            *place = sum;
             len += 1;
         }
         let resolved = Resolved {
@@ -574,20 +589,22 @@ impl Cube {
         Ok(())
     }
 
-    /// The number of the event in each column.
+    /// The number of the event in each column that has begun by then.
     fn resolve(&mut self, event: &Event, numbers: &mut Vec<u32>) {
-        let (dimensions, groups) = (self.schema.dimensions.len(), self.schema.groups.len());
-        numbers.clear();
-        numbers.resize(1 + dimensions, OTHER);
-        numbers[0] = TOTAL;
+        let mut values = [OTHER; MAX_DIMENSIONS];
+        let columns = self.schema.columns_at(event.at);
         for &(dimension, value) in event.values {
-            numbers[1 + dimension] = self.numbers.of_value(dimension, value);
+            if self.schema.dimension_since(dimension) <= event.at {
+                values[dimension] = self.numbers.of_value(dimension, value);
+            }
         }
-        for group in 0..groups {
-            let number = self
-                .numbers
-                .of_combination(group, &numbers[1..1 + dimensions]);
-            numbers.push(number);
+        numbers.clear();
+        for column in 0..columns {
+            numbers.push(match self.numbers.place(column) {
+                Place::Total => TOTAL,
+                Place::Dimension(dimension) => values[dimension],
+                Place::Group(group) => self.numbers.of_combination(group, &values),
+            });
         }
     }
 
@@ -614,7 +631,7 @@ impl Cube {
         };
         let place = self.open.partition_point(|open| open.0.start < slice.start);
         if self.open.get(place).is_none_or(|open| open.0 != slice) {
-            let open = Open::new(&self.schema);
+            let open = Open::new(&self.schema, slice.start);
             self.slice_bytes += open.bytes;
             self.open.insert(place, (slice, Arc::new(open)));
         }
@@ -622,9 +639,11 @@ impl Cube {
     }
 
     fn count_in_time(&mut self, place: usize, event: &Resolved) {
-        let open = Arc::make_mut(&mut self.open[place].1);
+        let (range, open) = &mut self.open[place];
+        let open = Arc::make_mut(open);
         let before = open.bytes;
-        open.count(&self.schema, &mut self.numbers, event, Full::TakesPlace);
+        let full = Full::TakesPlace;
+        open.count(&self.schema, range.end, &mut self.numbers, event, full);
         self.slice_bytes = self.slice_bytes + open.bytes - before;
     }
 
@@ -658,7 +677,7 @@ impl Cube {
             jobs.any(|job| job.reads(&self.schema, which, end, part.epoch))
         };
         if slice.late.last().is_none_or(is_fixed) {
-            let open = Open::new(&self.schema);
+            let open = Open::new(&self.schema, start);
             self.slice_bytes += open.bytes;
             slice.late.push(LatePart {
                 epoch: self.epoch,
@@ -669,7 +688,8 @@ impl Cube {
             return;
         };
         let before = open.bytes;
-        open.count(&self.schema, &mut self.numbers, event, Full::JoinsOthers);
+        let full = Full::JoinsOthers;
+        open.count(&self.schema, end, &mut self.numbers, event, full);
         self.slice_bytes = self.slice_bytes + open.bytes - before;
         let enough = LEAST_LATE.max(slice.own_events() / LATE_PART);
         if slice.late_events() >= enough {
@@ -822,14 +842,15 @@ impl Cube {
                 if let Some(slice) = self.tiers[which.0].remove(&which.1) {
                     self.slice_bytes -= SLICE_BYTES;
                     let inputs = |column| self.inputs_until(&slice, column, u64::MAX);
-                    let columns = (0..self.schema.columns()).map(inputs).collect();
-                    self.jobs
-                        .push_front(Job::release(columns, slice.bytes_until(u64::MAX)));
+                    let columns = 0..self.schema.columns_at(which.1);
+                    let bytes = slice.bytes_until(u64::MAX);
+                    let released = Job::release(which.1, columns.map(inputs).collect(), bytes);
+                    self.jobs.push_front(released);
                 }
                 budget.spend(1, 0);
                 true
             }
-            Task::Release(columns) => {
+            Task::Release(_, columns) => {
                 let state = (&mut job.column, &mut job.steps);
                 let all = release(&mut self.numbers, columns, state, budget);
                 if all {
@@ -859,7 +880,7 @@ impl Cube {
         let Some(which) = job.task.makes() else {
             return true;
         };
-        while job.column < self.schema.columns() {
+        while job.column < self.schema.columns_at(which.1) {
             let steps = if job.column < until.0 {
                 u64::MAX
             } else {
@@ -933,13 +954,15 @@ impl Cube {
             Some(tier) if tier < own && self.is_taken_in(which) => tier,
             _ => own,
         };
+        let length = self.schema.tiers[which.0].slice;
+        let end = self.schema.calendar.slice(length, which.1).end;
         // The finest slices, of which there are few and which are read most, stay as they were written, and so does
         // the total, which most questions read.
         let is_packed = which.0 > 0 && column > 0;
         Shape {
-            sums: self.schema.sums(),
+            sums: self.schema.sums_at(which.1),
             precision,
-            limit: self.schema.values_of(column),
+            limit: self.schema.values_at(column, end),
             index_bits: match is_packed {
                 true => pack::index_bits(precision),
                 false => INDEX_BITS,
@@ -966,7 +989,7 @@ impl Cube {
         let Some(which) = job.task.makes() else {
             return;
         };
-        let columns = 0..self.schema.columns();
+        let columns = 0..self.schema.columns_at(which.1);
         let replaced: Vec<Vec<Input>> = match job.task {
             Task::Compact(_) => Vec::new(),
             _ => columns
@@ -993,7 +1016,8 @@ impl Cube {
             }
         }
         if !replaced.is_empty() {
-            self.jobs.push_front(Job::release(replaced, replaced_bytes));
+            let released = Job::release(which.1, replaced, replaced_bytes);
+            self.jobs.push_front(released);
         }
         if let Task::Compact(which) = job.task {
             self.fold_finer(which);
@@ -1064,11 +1088,16 @@ impl Cube {
         horizon.map_or(Millis::MIN, |horizon| horizon.gone[tier])
     }
 
-    /// The slices that make up a range.
-    pub fn cover(&self, range: Range<Millis>) -> Cover {
-        let kept = |tier: usize| Kept {
-            slice: self.schema.tiers[tier].slice,
-            from: self.kept_from(tier),
+    /// The slices that make up a range, of those that begin at an instant or later.
+    pub fn cover(&self, range: Range<Millis>, since: Millis) -> Cover {
+        let kept = |tier: usize| {
+            let slice = self.schema.tiers[tier].slice;
+            let begun = match since {
+                Millis::MIN => Millis::MIN,
+                since => self.schema.calendar.slice(slice, since - 1).end,
+            };
+            let from = self.kept_from(tier).max(begun);
+            Kept { slice, from }
         };
         let tiers: Vec<Kept> = (0..self.tiers.len()).map(kept).collect();
         let closed = self.closed().unwrap_or(Millis::MAX);
@@ -1164,30 +1193,36 @@ impl Cube {
     /// The columns: the total, the dimensions, the groups.
     pub fn column_infos(&self) -> Vec<ColumnInfo> {
         let names = &self.schema.dimensions;
-        let dimensions = self.numbers.dimensions.iter().zip(names);
-        let dimensions =
-            dimensions.map(|(numbers, dimension)| (dimension.name.clone(), numbers.len()));
-        let groups = self.numbers.groups.iter().zip(&self.schema.groups);
-        let groups = groups.map(|(numbers, group)| {
-            let of = group.dimensions.iter().map(|&at| &names[at].name[..]);
-            (of.collect::<Vec<&str>>().join(","), numbers.len())
-        });
-        let total = std::iter::once((String::new(), 1));
-        let all = total.chain(dimensions).chain(groups).enumerate();
-        let cover = self.kept().map(|kept| self.cover(kept));
-        let pieces = cover.map_or(Vec::new(), |cover| cover.pieces);
-        let info = |(column, (name, values))| ColumnInfo {
-            name,
-            values,
-            cap: self.schema.values_of(column),
-            precision: self.schema.precision_of(column),
-            other_events: pieces
-                .iter()
-                .map(|piece| self.other_events(piece, column))
-                .sum(),
-            bytes: self.column_bytes(column),
+        let name_and_values = |column| match self.schema.place(column) {
+            Place::Total => (String::new(), 1),
+            Place::Dimension(at) => (names[at].name.clone(), self.numbers.dimensions[at].len()),
+            Place::Group(at) => {
+                let of = self.schema.groups[at].dimensions.iter();
+                let of: Vec<&str> = of.map(|&at| &names[at].name[..]).collect();
+                (of.join(","), self.numbers.groups[at].len())
+            }
         };
-        all.map(info).collect()
+        let info = |column| {
+            let (name, values) = name_and_values(column);
+            let since = self.schema.since(column);
+            let kept = self.kept().map(|kept| kept.start.max(since)..kept.end);
+            let cover = kept.filter(|kept| !kept.is_empty());
+            let cover = cover.map(|kept| self.cover(kept, since));
+            let pieces = cover.map_or(Vec::new(), |cover| cover.pieces);
+            ColumnInfo {
+                name,
+                values,
+                cap: self.schema.values_of(column),
+                precision: self.schema.precision_of(column),
+                since: Some(since).filter(|&since| since > Millis::MIN),
+                other_events: pieces
+                    .iter()
+                    .map(|piece| self.other_events(piece, column))
+                    .sum(),
+                bytes: self.column_bytes(column),
+            }
+        };
+        (0..self.schema.columns()).map(info).collect()
     }
 
     /// Events in the cell of other values.
@@ -1203,12 +1238,18 @@ impl Cube {
 
     /// Bytes of a column in all slices.
     fn column_bytes(&self, column: usize) -> usize {
-        let of_open = |open: &Open| open.columns[column].heap_bytes();
+        let of_open = |open: &Open| {
+            let cells = open.columns.get(column);
+            cells.map_or(0, OpenColumn::heap_bytes)
+        };
         let of_slice = |slice: &Slice| {
             let own = match &slice.body {
                 Body::Absent | Body::Due { .. } => 0,
                 Body::Closed(open) => of_open(open),
-                Body::Sealed(sealed) => sealed.columns[column].memory_bytes(),
+                Body::Sealed(sealed) => {
+                    let cells = sealed.columns.get(column);
+                    cells.map_or(0, Sealed::memory_bytes)
+                }
             };
             own + slice
                 .late
@@ -1316,6 +1357,8 @@ pub struct ColumnInfo {
     pub cap: Option<u32>,
     /// Of its cells.
     pub precision: crate::sketch::Precision,
+    /// The first instant that it knows of, where it was added later.
+    pub since: Option<Millis>,
     /// Events of all that is kept that share the cell of other values.
     pub other_events: u64,
     /// Bytes of its cells in all slices.

@@ -415,6 +415,19 @@ impl Calendar {
         self.moved(at, span, span.count())
     }
 
+    /// How long a stretch of time is by the clocks of the place.
+    pub fn local_length(&self, range: &Range<Millis>) -> i64 {
+        self.zone.local(range.end) - self.zone.local(range.start)
+    }
+
+    /// When clocks showed a time so much earlier; where they skipped it, the first instant after, and where they showed
+    /// it twice, the first of the two.
+    pub fn minus_local(&self, at: Millis, length: i64) -> Millis {
+        let at = at.clamp(-FARTHEST, FARTHEST);
+        let length = length.clamp(-FARTHEST, FARTHEST);
+        self.zone.first_at(self.zone.local(at) - length)
+    }
+
     /// The whole period that an instant lies in, or the one before it.
     pub fn period(&self, period: Period, at: Millis) -> Range<Millis> {
         let this = |length| self.slice(length, at);

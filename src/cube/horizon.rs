@@ -56,6 +56,7 @@ impl Horizon {
             made_of_it
                 .map(|coarser| due[coarser])
                 .fold(kept, Millis::min)
+                .max(schema.history.floor(tier))
         };
         Horizon {
             gone: (0..schema.tiers.len()).map(gone).collect(),

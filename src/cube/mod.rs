@@ -2,11 +2,13 @@
 
 #![deny(unsafe_code)]
 
+pub mod alter;
 pub mod body;
 pub mod calendar;
 pub mod cell;
 pub mod column;
 pub mod cover;
+pub mod history;
 pub mod horizon;
 pub mod intern;
 pub mod merge;

@@ -5,7 +5,7 @@
 //! and its number is the next new one's, if no smaller one is free.
 
 use super::intern::{Intern, Members};
-use super::schema::{GROUP_SIZE, OTHER, Schema};
+use super::schema::{GROUP_SIZE, OTHER, Place, Schema, TOTAL};
 
 /// Of all columns of a cube.
 #[derive(Clone, Debug)]
@@ -16,17 +16,35 @@ pub struct Numbers {
     pub groups: Vec<Members>,
     /// The dimensions of each group.
     of_group: Vec<Vec<usize>>,
+    /// What each column is of.
+    places: Vec<Place>,
+    seed: u64,
 }
 
 impl Numbers {
     /// Nothing has a number yet. The seed keeps outsiders from choosing values that collide.
     pub fn new(schema: &Schema, seed: u64) -> Numbers {
-        let groups = schema.groups.iter();
-        Numbers {
-            dimensions: vec![Intern::new(seed); schema.dimensions.len()],
-            groups: vec![Members::new(seed); schema.groups.len()],
-            of_group: groups.map(|group| group.dimensions.clone()).collect(),
-        }
+        let mut numbers = Numbers {
+            dimensions: Vec::new(),
+            groups: Vec::new(),
+            of_group: Vec::new(),
+            places: Vec::new(),
+            seed,
+        };
+        numbers.extend(schema);
+        numbers
+    }
+
+    /// Dimensions and groups were added.
+    pub fn extend(&mut self, schema: &Schema) {
+        let (dimensions, groups) = (schema.dimensions.len(), schema.groups.len());
+        self.dimensions.resize(dimensions, Intern::new(self.seed));
+        self.groups.resize(groups, Members::new(self.seed));
+        let of_group = schema.groups.iter();
+        self.of_group = of_group.map(|group| group.dimensions.clone()).collect();
+        self.places = (0..schema.columns())
+            .map(|column| schema.place(column))
+            .collect();
     }
 
     /// The number of a value, which has no references if it is new.
@@ -55,23 +73,23 @@ impl Numbers {
 
     /// A cell of this number has come to be in the column.
     pub fn acquire(&mut self, column: usize, number: u32) {
-        match self.kind(column) {
+        match self.places[column] {
             _ if number == OTHER => {}
-            Kind::Total => {}
-            Kind::Dimension(dimension) => self.dimensions[dimension].acquire(number),
-            Kind::Group(group) => self.groups[group].acquire(number),
+            Place::Total => {}
+            Place::Dimension(dimension) => self.dimensions[dimension].acquire(number),
+            Place::Group(group) => self.groups[group].acquire(number),
         }
     }
 
     /// Such a cell is gone.
     pub fn release(&mut self, column: usize, number: u32) {
-        match self.kind(column) {
+        match self.places[column] {
             _ if number == OTHER => {}
-            Kind::Total => {}
-            Kind::Dimension(dimension) => {
+            Place::Total => {}
+            Place::Dimension(dimension) => {
                 self.dimensions[dimension].release(number);
             }
-            Kind::Group(group) => {
+            Place::Group(group) => {
                 let combination = self.groups[group].get(number);
                 if self.groups[group].release(number) {
                     self.let_go(group, combination);
@@ -82,13 +100,13 @@ impl Numbers {
 
     /// Forgets what has this number if nothing refers to it.
     pub fn discard(&mut self, column: usize, number: u32) {
-        match self.kind(column) {
+        match self.places[column] {
             _ if number == OTHER => {}
-            Kind::Total => {}
-            Kind::Dimension(dimension) => {
+            Place::Total => {}
+            Place::Dimension(dimension) => {
                 self.dimensions[dimension].discard_if_unused(number);
             }
-            Kind::Group(group) => {
+            Place::Group(group) => {
                 let combination = self.groups[group].get(number);
                 if self.groups[group].discard_if_unused(number) {
                     self.let_go(group, combination);
@@ -110,11 +128,18 @@ impl Numbers {
         dimensions && self.groups.iter().all(Members::are_all_used)
     }
 
-    fn kind(&self, column: usize) -> Kind {
-        match column.checked_sub(1) {
-            None => Kind::Total,
-            Some(dimension) if dimension < self.dimensions.len() => Kind::Dimension(dimension),
-            Some(beyond) => Kind::Group(beyond - self.dimensions.len()),
+    /// What a column is of.
+    #[inline]
+    pub fn place(&self, column: usize) -> Place {
+        self.places[column]
+    }
+
+    /// Whether something of a column has this number.
+    pub fn has(&self, column: usize, number: u32) -> bool {
+        match self.places[column] {
+            Place::Total => number == TOTAL,
+            Place::Dimension(dimension) => self.dimensions[dimension].name(number).is_some(),
+            Place::Group(group) => self.groups[group].get(number).is_some(),
         }
     }
 
@@ -126,13 +151,6 @@ impl Numbers {
             .map(Intern::memory_bytes)
             .sum::<usize>();
         let groups = self.groups.iter().map(Members::memory_bytes).sum::<usize>();
-        dimensions + groups
+        dimensions + groups + self.places.capacity() * size_of::<Place>()
     }
-}
-
-/// What a column is of.
-enum Kind {
-    Total,
-    Dimension(usize),
-    Group(usize),
 }

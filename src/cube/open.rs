@@ -283,8 +283,11 @@ impl OpenColumn {
         (entered, self.bytes as isize - before as isize)
     }
 
-    /// Whether the array of the sum has become longer.
+    /// Whether the array of the sum has become longer. A sum that the cells do not have is not added.
     fn add_sum(&mut self, sum: usize, at: usize, amount: f64) -> bool {
+        if sum >= self.width {
+            return false;
+        }
         if self.sums.is_empty() {
             self.sums = vec![Paged::default(); self.width];
         }

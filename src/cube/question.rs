@@ -32,6 +32,8 @@ pub struct Question {
     pub level: Level,
     /// In whose time buckets are cut; the cube's own is the default.
     pub calendar: Option<Calendar>,
+    /// What every row is compared with.
+    pub against: Option<Against>,
     /// How sure the interval of users who are common to several sets is to be, a fraction between 0 and 1. Those
     /// intervals are part of the work; all others can be made from an estimate in no time.
     pub confidence: f64,
@@ -52,6 +54,7 @@ impl Question {
             gaps: Gaps::Left,
             level: Level::Event,
             calendar: None,
+            against: None,
             confidence,
         }
     }
@@ -65,6 +68,36 @@ pub enum Time {
     /// Up to an instant that is the present of whoever asks: the slice it lies in is part of the answer while it is
     /// open, since nothing in it can be later.
     UpTo(Range<Millis>),
+}
+
+/// What is compared with what is asked about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Against {
+    /// The same so much earlier, as far as that is kept, but nothing that belongs to both.
+    Before(Shift),
+    /// Another stretch of time.
+    Between(Range<Millis>),
+    /// Events of the same time that meet another condition on a dimension which stands in a condition.
+    Other(Condition),
+}
+
+/// How much earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// By the calendar.
+    Span(Span),
+    /// By so many milliseconds that clocks of the place show.
+    Local(i64),
+}
+
+impl Shift {
+    /// An instant so much earlier.
+    pub fn back(self, calendar: &Calendar, at: Millis) -> Millis {
+        match self {
+            Shift::Span(span) => calendar.minus(at, span),
+            Shift::Local(length) => calendar.minus_local(at, length),
+        }
+    }
 }
 
 /// What one dimension of an event must be.
@@ -96,6 +129,8 @@ pub enum Metric {
     Events,
     /// Users seen for the first time.
     New,
+    /// Users who had been seen before.
+    Returning,
     /// The sum of the measure at this position.
     Sum(usize),
     /// The same for each event.
@@ -195,6 +230,41 @@ pub enum Figure {
     },
 }
 
+/// What a comparison says beside the rows of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The borders of the time that was compared with; `None` where it is not kept as it would have to be.
+    pub range: Option<Range<Millis>>,
+    /// Whether changes of users are told as if nobody belonged to both sides, so that intervals are wider than they
+    /// had to be.
+    pub wide: bool,
+    /// For each row and each metric; `None` where nothing is known.
+    pub rows: Vec<Vec<Option<Compared>>>,
+}
+
+/// A figure beside that of the other side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    /// The other side's.
+    pub previous: Figure,
+    /// How much more it is now, as a fraction of what it was; `None` of nothing.
+    pub change: Option<Between>,
+    /// How much more one of two groups has than the other, with the interval and the chance of such a difference where
+    /// both are of a kind: see [`query::compare`](super::query).
+    pub difference: Option<(Between, f64)>,
+}
+
+/// A number and the interval for the confidence that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Between {
+    /// The number.
+    pub value: f64,
+    /// Not more than it is.
+    pub lower: f64,
+    /// Not less.
+    pub upper: f64,
+}
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unanswerable {
@@ -213,6 +283,8 @@ pub enum Unanswerable {
     OnlyUsers,
     /// New users are not counted by this cube.
     NoNew,
+    /// The other condition is on a dimension without a condition, or on one whose values are rows.
+    NotCompared(usize),
     /// More buckets than rows are allowed.
     TooManyBuckets(usize),
     /// Sketches of the cells are of different universes, which those of one cube never are.

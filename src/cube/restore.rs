@@ -7,11 +7,12 @@
 
 use super::body::{Body, Cube, Job, MAX_EVENTS, Open, Slice, Task, Which, is_count, is_weight};
 use super::calendar::Millis;
+use super::history::History;
 use super::horizon::Horizon;
 use super::intern::{Intern, Members};
 use super::merge::{Budget, Input, Sealed};
 use super::recent::Recent;
-use super::schema::{OTHER, Schema, TOTAL};
+use super::schema::{OTHER, Schema};
 use super::seen::Seen;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -72,6 +73,7 @@ impl Cube {
         )?;
         let mut cube = Cube::new(state.schema, state.seed);
         cube.horizon = state.newest.map(|newest| Horizon::at(&cube.schema, newest));
+        require(cube.has_history(), "history")?;
         cube.newest = state.newest;
         cube.numbers.dimensions = state.dimensions;
         cube.numbers.groups = state.groups;
@@ -111,6 +113,25 @@ impl Cube {
         require(self.owed <= far && self.epoch <= u64::MAX / 2, "progress")
     }
 
+    /// Whether what became of the schema can have become of it by now: nothing began later than the next slice, what
+    /// is due was capped, and what is not was not given up.
+    fn has_history(&self) -> bool {
+        let history = &self.schema.history;
+        let Some(horizon) = &self.horizon else {
+            return *history == History::default();
+        };
+        let mut since = history.additions.iter().map(|addition| addition.since);
+        let mut until = history.caps.iter().map(|cap| cap.until);
+        let is_fixed = |(tier, &floor): (usize, &Millis)| {
+            let mut made_of_it = (tier + 1..self.tiers.len())
+                .filter(|&coarser| self.schema.source(coarser) == Some(tier));
+            floor <= horizon.closed() && made_of_it.all(|coarser| floor <= horizon.due[coarser])
+        };
+        since.all(|since| since <= horizon.newest.end)
+            && until.all(|until| until <= horizon.closed())
+            && history.floors.iter().enumerate().all(is_fixed)
+    }
+
     fn refer_from_combinations(&mut self) -> Result<(), Unsound> {
         for group in 0..self.numbers.groups.len() {
             let dimensions = self.schema.groups[group].dimensions.clone();
@@ -122,7 +143,7 @@ impl Cube {
                 let (used, unused) = member.split_at(dimensions.len());
                 require(unused.iter().all(|&number| number == OTHER), "combination")?;
                 for (&number, &dimension) in used.iter().zip(&dimensions) {
-                    self.refer(1 + dimension, number)?;
+                    self.refer(self.schema.dimension_column(dimension), number)?;
                 }
             }
         }
@@ -131,16 +152,7 @@ impl Cube {
 
     /// A cell, or a combination, refers to a number of a column.
     fn refer(&mut self, column: usize, number: u32) -> Result<(), Unsound> {
-        let known = match column.checked_sub(1) {
-            None => number == TOTAL,
-            Some(place) => match self.numbers.dimensions.get(place) {
-                Some(dimension) => dimension.name(number).is_some(),
-                None => {
-                    let group = place - self.numbers.dimensions.len();
-                    self.numbers.groups[group].get(number).is_some()
-                }
-            },
-        };
+        let known = self.numbers.has(column, number);
         require(known && number != OTHER, "number of a value")?;
         self.numbers.acquire(column, number);
         Ok(())
@@ -159,8 +171,10 @@ impl Cube {
         Ok(())
     }
 
-    fn refer_from_open(&mut self, open: &Open) -> Result<(), Unsound> {
-        require(open.columns.len() == self.schema.columns(), "columns")?;
+    /// Of a slice that begins at this instant.
+    fn refer_from_open(&mut self, open: &Open, start: Millis) -> Result<(), Unsound> {
+        let columns = self.schema.columns_at(start);
+        require(open.columns.len() == columns, "columns")?;
         for (column, cells) in open.columns.iter().enumerate() {
             self.refer_from(column, &[Input::Open(cells.clone())], 0)?;
         }
@@ -177,7 +191,7 @@ impl Cube {
             .last()
             .is_none_or(|last| last.0.start < range.start);
         require(place && order, "open slice")?;
-        self.refer_from_open(&open)?;
+        self.refer_from_open(&open, range.start)?;
         self.add_open(range, open);
         Ok(())
     }
@@ -199,7 +213,7 @@ impl Cube {
             Body::Absent => require(!slice.late.is_empty(), "slice without events")?,
             Body::Closed(open) => {
                 require(tier == 0, "closed slice")?;
-                self.refer_from_open(open)?;
+                self.refer_from_open(open, start)?;
             }
             Body::Due { epoch } => {
                 require(
@@ -208,7 +222,8 @@ impl Cube {
                 )?;
             }
             Body::Sealed(sealed) => {
-                require(sealed.columns.len() == self.schema.columns(), "columns")?;
+                let columns = self.schema.columns_at(start);
+                require(sealed.columns.len() == columns, "columns")?;
                 let cells = |column: &Sealed| {
                     let inputs = column.inputs();
                     let cells = |input: Input| -> Vec<u64> {
@@ -238,18 +253,24 @@ impl Cube {
             "late part",
         )?;
         for part in &slice.late {
-            self.refer_from_open(&part.open)?;
+            self.refer_from_open(&part.open, start)?;
         }
         self.add_slice(which, slice);
         Ok(())
     }
 
     fn restore_jobs(&mut self, jobs: Vec<Job>) -> Result<(), Unsound> {
-        let columns = self.schema.columns();
         let mut awaited = self.awaiting();
         for (place, job) in jobs.iter().enumerate() {
             let begun = job.column > 0 || job.steps > 0;
             require(!begun || place == 0, "order of work")?;
+            let columns = match &job.task {
+                Task::Seal(which)
+                | Task::Compact(which)
+                | Task::Rewrite(which)
+                | Task::Expire(which) => self.schema.columns_at(which.1),
+                Task::Release(start, _) => self.schema.columns_at(*start),
+            };
             require(
                 job.column <= columns && job.epoch <= self.epoch,
                 "progress of work",
@@ -281,7 +302,7 @@ impl Cube {
                     let gone = slice.end <= self.expired[which.0] && !begun;
                     require(gone, "slice to be given up")?;
                 }
-                Task::Release(inputs) => {
+                Task::Release(_, inputs) => {
                     require(inputs.len() == columns, "columns")?;
                     for (column, inputs) in inputs.iter().enumerate() {
                         let (at, next) = match column == job.column {

@@ -3,9 +3,16 @@
 //!
 //! # Columns
 //!
-//! A *column* is the total, a dimension or a group of dimensions, numbered in this order. Within a column every
-//! value (of a group: every combination of values) has a number from 1 on, and its cell stands under it;
-//! [`OTHER`] is the cell of all values that a full column has no place for.
+//! A *column* is the total, a dimension or a group of dimensions, numbered in this order; those that were added later
+//! come behind, in the order in which they were ([`history`](super::history)). Within a column every value (of a
+//! group: every combination of values) has a number from 1 on, and its cell stands under it; [`OTHER`] is the cell of
+//! all values that a full column has no place for.
+//!
+//! # Sums
+//!
+//! A cell has a sum for each measure, and behind them that of its new users where these are counted; measures that
+//! were added later come behind those. So a slice has the first few of all columns and the first few of all sums,
+//! those that had begun at its first instant ([`Schema::columns_at`], [`Schema::sums_at`]).
 //!
 //! # Tiers
 //!
@@ -20,7 +27,8 @@
 //! The words of questions and answers cannot be names ([`RESERVED`]): behind `BY device` a word has to be either
 //! another dimension or the beginning of the next part of the question, whatever the cube has been declared with.
 
-use super::calendar::{Calendar, Span, nests};
+use super::calendar::{Calendar, Millis, Span, nests};
+use super::history::{Added, History};
 use crate::sketch::{HashFamily, Precision};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -130,6 +138,8 @@ pub struct Schema {
     pub hash: HashFamily,
     /// Bytes beyond which writes are refused.
     pub max_bytes: Option<u64>,
+    /// What was added and changed since it was first declared.
+    pub history: History,
 }
 
 /// Values that are few, so that each has many users and is looked at closely.
@@ -175,10 +185,26 @@ pub const RESERVED: &[&str] = &[
     "at_least", "change", "change_lower", "change_upper", "conversion_rate", "conversion_rate_lower",
     "conversion_rate_upper", "cpa", "cpa_lower", "cpa_upper", "cpc", "cpc_lower", "cpc_upper", "ctr", "ctr_lower",
     "ctr_upper", "difference", "dormant", "earlier_from", "events", "first_in_kept", "lower", "method", "new_lower",
-    "new_upper", "other_events", "p_value", "resurrected", "retained", "roi", "roi_lower", "roi_upper", "size",
-    "size_lower", "size_upper", "unique", "unique_clicks", "unique_clicks_lower", "unique_clicks_upper",
-    "unique_conversions", "unique_conversions_lower", "unique_conversions_upper", "unique_impressions",
-    "unique_impressions_lower", "unique_impressions_upper", "unique_lower", "unique_upper", "upper", "zone",
+    "new_upper", "other_events", "p_value", "resurrected", "retained", "returning", "returning_lower",
+    "returning_upper", "roi", "roi_lower", "roi_upper", "size", "size_lower", "size_upper", "unique", "unique_clicks",
+    "unique_clicks_lower", "unique_clicks_upper", "unique_conversions", "unique_conversions_lower",
+    "unique_conversions_upper", "unique_impressions", "unique_impressions_lower", "unique_impressions_upper",
+    "unique_lower", "unique_upper", "upper", "zone",
+];
+
+/// Metrics that are no measures, and what stands behind the name of a metric in the fields of a comparison. Together they
+/// are no names, nor are those of a measure and one of the latter.
+const METRICS: &[&str] = &["unique", "events", "new", "returning"];
+/// See [`METRICS`].
+const COMPARED: &[&str] = &[
+    "_previous",
+    "_change",
+    "_change_lower",
+    "_change_upper",
+    "_difference",
+    "_difference_lower",
+    "_difference_upper",
+    "_p_value",
 ];
 
 /// Whether a word may be the name of a dimension or measure: a letter or underscore, then letters, digits and
@@ -289,6 +315,8 @@ pub enum SchemaError {
     GroupRepeats(String),
     /// Two groups are of the same dimensions.
     GroupTwice(Vec<String>),
+    /// Changes that cannot have been made.
+    History,
 }
 
 impl fmt::Display for SchemaError {
@@ -353,6 +381,7 @@ impl fmt::Display for SchemaError {
             SchemaError::GroupTwice(names) => {
                 write!(f, "there are two groups of {}", names.join(","))
             }
+            SchemaError::History => write!(f, "it cannot have come about"),
         }
     }
 }
@@ -395,7 +424,37 @@ impl Schema {
         self.check_tiers()?;
         self.check_names()?;
         self.check_groups()?;
+        // What is asked of columns rests on it.
+        require(self.has_history(), || SchemaError::History)?;
         self.check_numbers()
+    }
+
+    /// Whether its history can be that of it, as far as can be said without knowing which slices there are.
+    fn has_history(&self) -> bool {
+        let History {
+            additions,
+            caps,
+            floors,
+        } = &self.history;
+        let lists = [
+            (Added::Dimension, self.dimensions.len()),
+            (Added::Group, self.groups.len()),
+            (Added::Measure, self.measures.len()),
+        ];
+        let since = additions.iter().map(|addition| addition.since);
+        let finest = self.tiers[0].slice;
+        let is_border = |at: Millis| self.calendar.slice(finest, at).start == at;
+        let columns = 1..1 + self.dimensions.len() + self.groups.len();
+        lists
+            .iter()
+            .all(|&(what, len)| self.history.count(what) <= len)
+            && since.clone().is_sorted()
+            && since.clone().all(is_border)
+            && (floors.is_empty() || floors.len() == self.tiers.len())
+            && caps.is_sorted_by_key(|cap| cap.until)
+            && caps
+                .iter()
+                .all(|cap| columns.contains(&cap.column) && (1..=MAX_VALUES).contains(&cap.values))
     }
 
     fn check_tiers(&self) -> Result<(), SchemaError> {
@@ -453,6 +512,14 @@ impl Schema {
             require(!is_reserved(name.as_bytes()), || {
                 SchemaError::Reserved(name.to_owned())
             })?;
+            let fields = COMPARED.iter();
+            let mut fields = fields.filter_map(|of_comparison| name.strip_suffix(of_comparison));
+            let is_field = fields.any(|metric| {
+                let mut metrics = METRICS.iter();
+                self.measures.iter().any(|measure| measure == metric)
+                    || metrics.any(|other| other.eq_ignore_ascii_case(metric))
+            });
+            require(!is_field, || SchemaError::Reserved(name.to_owned()))?;
             let twice = names[..position].contains(&name);
             require(!twice, || SchemaError::NameTwice(name.to_owned()))?;
         }
@@ -520,14 +587,106 @@ impl Schema {
         1 + self.dimensions.len() + self.groups.len()
     }
 
+    /// How many dimensions, groups and measures there were from the beginning.
+    #[inline]
+    fn first(&self) -> (usize, usize, usize) {
+        let added = |what| self.history.count(what);
+        (
+            self.dimensions.len() - added(Added::Dimension),
+            self.groups.len() - added(Added::Group),
+            self.measures.len() - added(Added::Measure),
+        )
+    }
+
+    /// What a column is of.
+    pub fn place(&self, column: usize) -> Place {
+        let (dimensions, groups, _) = self.first();
+        let Some(at) = column.checked_sub(1) else {
+            return Place::Total;
+        };
+        if at < dimensions {
+            return Place::Dimension(at);
+        }
+        if at < dimensions + groups {
+            return Place::Group(at - dimensions);
+        }
+        let (mut dimension, mut group, mut left) = (dimensions, groups, at - dimensions - groups);
+        for addition in &self.history.additions {
+            let (place, next) = match addition.what {
+                Added::Dimension => (Place::Dimension(dimension), &mut dimension),
+                Added::Group => (Place::Group(group), &mut group),
+                Added::Measure => continue,
+            };
+            if left == 0 {
+                return place;
+            }
+            left -= 1;
+            *next += 1;
+        }
+        Place::Total
+    }
+
+    fn column_of(&self, place: Place) -> usize {
+        let mut columns = 0..self.columns();
+        let found = columns.find(|&column| self.place(column) == place);
+        found.unwrap_or(0)
+    }
+
     /// The column of a dimension.
     pub fn dimension_column(&self, dimension: usize) -> usize {
-        1 + dimension
+        self.column_of(Place::Dimension(dimension))
     }
 
     /// The column of a group.
     pub fn group_column(&self, group: usize) -> usize {
-        1 + self.dimensions.len() + group
+        self.column_of(Place::Group(group))
+    }
+
+    /// When a column began: the first instant of the first slice that has it. The first ones always were there.
+    pub fn since(&self, column: usize) -> Millis {
+        let (dimensions, groups, _) = self.first();
+        let added = column.checked_sub(1 + dimensions + groups);
+        let of_columns = |what| what != Added::Measure;
+        self.history.since(added, of_columns)
+    }
+
+    /// The same of a dimension.
+    pub fn dimension_since(&self, dimension: usize) -> Millis {
+        let (dimensions, ..) = self.first();
+        let added = dimension.checked_sub(dimensions);
+        self.history.since(added, |what| what == Added::Dimension)
+    }
+
+    /// The same of a measure.
+    pub fn measure_since(&self, measure: usize) -> Millis {
+        let (.., measures) = self.first();
+        let added = measure.checked_sub(measures);
+        self.history.since(added, |what| what == Added::Measure)
+    }
+
+    /// How many columns a slice has that begins at this instant.
+    pub fn columns_at(&self, start: Millis) -> usize {
+        let later = self.history.after(start, |what| what != Added::Measure);
+        self.columns() - later
+    }
+
+    /// How many sums the cells of such a slice have.
+    pub fn sums_at(&self, start: Millis) -> usize {
+        let later = self.history.after(start, |what| what == Added::Measure);
+        self.sums() - later
+    }
+
+    /// The place of the new users among the sums.
+    pub fn new_sum(&self) -> Option<usize> {
+        self.new.map(|_| self.first().2)
+    }
+
+    /// The place of a measure among the sums.
+    pub fn measure_sum(&self, measure: usize) -> usize {
+        match self.new_sum() {
+            Some(new) if measure >= new => measure + 1,
+            _ => measure,
+        }
     }
 
     /// The group of exactly these dimensions, in whatever order; each of them is given once.
@@ -539,7 +698,7 @@ impl Schema {
         })
     }
 
-    /// How many sums a cell has: the measures, and then, where they are counted, the new users.
+    /// How many sums a cell of the newest slices has: the measures and, where they are counted, the new users.
     pub fn sums(&self) -> usize {
         self.measures.len() + usize::from(self.new.is_some())
     }
@@ -553,7 +712,7 @@ impl Schema {
         }
     }
 
-    /// How many values a column keeps apart in a slice; the total has none to keep.
+    /// How many values a column keeps apart in the newest slices; the total has none to keep.
     pub fn values_of(&self, column: usize) -> Option<u32> {
         match self.kind(column) {
             Column::Total => None,
@@ -562,13 +721,17 @@ impl Schema {
         }
     }
 
+    /// How many it keeps apart in a slice that ends at this instant.
+    pub fn values_at(&self, column: usize, end: Millis) -> Option<u32> {
+        let now = self.values_of(column)?;
+        Some(self.history.cap(column, end).unwrap_or(now))
+    }
+
     fn kind(&self, column: usize) -> Column<'_> {
-        let Some(dimension) = column.checked_sub(1) else {
-            return Column::Total;
-        };
-        match self.dimensions.get(dimension) {
-            Some(dimension) => Column::Dimension(dimension),
-            None => Column::Group(&self.groups[dimension - self.dimensions.len()]),
+        match self.place(column) {
+            Place::Total => Column::Total,
+            Place::Dimension(dimension) => Column::Dimension(&self.dimensions[dimension]),
+            Place::Group(group) => Column::Group(&self.groups[group]),
         }
     }
 
@@ -620,10 +783,22 @@ impl Schema {
             + groups * size_of::<usize>()
             + names
             + zone
+            + self.history.heap_bytes()
     }
 }
 
-/// What a column is of.
+/// What a column is of, by its position among its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Everything.
+    Total,
+    /// A dimension.
+    Dimension(usize),
+    /// A group.
+    Group(usize),
+}
+
+/// What a column is declared as.
 enum Column<'s> {
     Total,
     Dimension(&'s Dimension),

@@ -32,6 +32,12 @@ pub trait Slices {
     /// The slices that make up a range, as far as they can.
     fn cover(&self, range: Range<Millis>) -> Cover;
 
+    /// The same of slices that begin at an instant or later, for columns that have not always been there. Who never
+    /// had other columns has no slice that begins before.
+    fn cover_since(&self, range: Range<Millis>, since: Millis) -> Cover {
+        self.cover(range.start.max(since)..range.end)
+    }
+
     /// Where the cells of a column lie for one of these slices: a handful of sources, none where nothing happened.
     fn sources(&self, piece: &Piece, column: usize) -> Vec<Source>;
 

@@ -91,7 +91,11 @@ impl Slices for Cube {
     }
 
     fn cover(&self, range: Range<Millis>) -> Cover {
-        Cube::cover(self, range)
+        Cube::cover(self, range, Millis::MIN)
+    }
+
+    fn cover_since(&self, range: Range<Millis>, since: Millis) -> Cover {
+        Cube::cover(self, range, since)
     }
 
     fn sources(&self, piece: &Piece, column: usize) -> Vec<Source> {

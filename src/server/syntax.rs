@@ -977,6 +977,65 @@ impl<P: Parameter> Parameter for After<P> {
     }
 }
 
+/// `WORD | WORD value | WORD value`: a word alone, or one of two that values stand behind.
+pub struct OneOfThree<P, Q> {
+    /// In the documentation.
+    pub name: &'static str,
+    /// The word alone.
+    pub alone: &'static str,
+    /// Another one and its value.
+    pub second: (&'static str, P),
+    /// See `second`.
+    pub third: (&'static str, Q),
+}
+
+/// Which of three it was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Three<A, B> {
+    /// The word alone.
+    Alone,
+    /// The value of the second.
+    Second(A),
+    /// That of the third.
+    Third(B),
+}
+
+impl<P: Parameter, Q: Parameter> Parameter for OneOfThree<P, Q> {
+    type Value<'a> = Three<P::Value<'a>, Q::Value<'a>>;
+
+    fn width(&self) -> Width {
+        Width::SOME
+    }
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let second = self.second.1.describe(place, to);
+        let third = self.third.1.describe(place, to);
+        let choices = vec![
+            ArgDoc::word(self.alone),
+            ArgDoc::all_behind(self.second.0, second),
+            ArgDoc::all_behind(self.third.0, third),
+        ];
+        vec![ArgDoc::new(self.name, ArgKind::OneOf(choices))]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Self::Value<'a>, CommandError> {
+        let given = args.next()?;
+        match () {
+            () if given.is_word(self.alone) => Ok(Three::Alone),
+            () if given.is_word(self.second.0) => self.second.1.read(args).map(Three::Second),
+            () if given.is_word(self.third.0) => self.third.1.read(args).map(Three::Third),
+            () => Err(CommandError::invalid(format_args!(
+                "{} must be {}, {} or {}, got '{}'",
+                self.name,
+                self.alone,
+                self.second.0,
+                self.third.0,
+                given.shown()
+            ))),
+        }
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // Clauses: what stands behind words, in any order
 // ---------------------------------------------------------------------------------------------------------
@@ -1290,6 +1349,30 @@ impl<T> Clause for OneOf<T> {
 
     fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
         Ok(slot.map(|(_, value)| value))
+    }
+}
+
+/// `WORD value | WORD value`: one of several, one of which has to be there.
+pub struct OneRequired<T: 'static>(pub OneOf<T>);
+
+impl<T> Clause for OneRequired<T> {
+    type Slot<'a> = Option<(usize, T)>;
+    type Value<'a> = T;
+
+    like_optional!();
+
+    fn describe(&self, from: usize, to: &mut Description) -> ArgDoc {
+        let mut doc = self.0.describe(from, to);
+        doc.optional = false;
+        doc
+    }
+
+    fn finish<'a>(&self, slot: Self::Slot<'a>) -> Result<Self::Value<'a>, CommandError> {
+        let missing = || {
+            let words = self.0.words().join(" or ");
+            CommandError::form(format_args!("{words} is missing"))
+        };
+        slot.map(|(_, value)| value).ok_or_else(missing)
     }
 }
 

@@ -32,8 +32,8 @@ pub struct FunnelStep {
 }
 
 impl FunnelStep {
-    /// How many of its intervals take time, at most: that of `uniques` does not.
-    pub const INTERVALS: usize = 3;
+    /// How many intervals it has.
+    pub const INTERVALS: usize = 4;
 
     /// Step number `step`, from 0 on, of a funnel. For each step the sets of a solution that one must be in to have
     /// done it: one, or more where only some people are asked about.

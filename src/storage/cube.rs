@@ -23,12 +23,13 @@ use crate::cube::body::{Body, Cube, Job, LatePart, Open, SealedSlice, Slice, Tas
 use crate::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
 use crate::cube::cell::OpenUsers;
 use crate::cube::column::Column;
+use crate::cube::history::{Added, Addition, Cap, History};
 use crate::cube::intern::{Intern, Members};
 use crate::cube::merge::{Input, Sealed};
 use crate::cube::open::OpenColumn;
 use crate::cube::recent::{MAX_IDS, MAX_PRODUCERS, Recent};
 use crate::cube::restore::State;
-use crate::cube::schema::{Dimension, Group, MAX_SUM, MAX_VALUE_BYTES, Schema, TOTAL, Tier};
+use crate::cube::schema::{Dimension, Group, MAX_SUM, MAX_VALUE_BYTES, Place, Schema, TOTAL, Tier};
 use crate::cube::seen::Seen;
 use crate::cube::users::Users;
 use crate::sketch::estimate::Hip;
@@ -275,7 +276,28 @@ impl<W: Write> Out<W> {
             HashFamily::Redis => self.u64(1)?,
             HashFamily::DataSketches => self.u64(2)?,
         }
-        self.u64(schema.max_bytes.unwrap_or(0))
+        self.u64(schema.max_bytes.unwrap_or(0))?;
+        self.history(&schema.history)
+    }
+
+    fn history(&mut self, history: &History) -> io::Result<()> {
+        self.len(history.additions.len())?;
+        for addition in &history.additions {
+            self.u64(match addition.what {
+                Added::Dimension => 0,
+                Added::Group => 1,
+                Added::Measure => 2,
+            })?;
+            self.i64(addition.since)?;
+        }
+        self.len(history.caps.len())?;
+        for cap in &history.caps {
+            self.len(cap.column)?;
+            self.i64(cap.until)?;
+            self.u64(cap.values.into())?;
+        }
+        self.len(history.floors.len())?;
+        history.floors.iter().try_for_each(|&floor| self.i64(floor))
     }
 
     fn span(&mut self, span: Span) -> io::Result<()> {
@@ -400,12 +422,12 @@ impl<W: Write> Out<W> {
             Task::Compact(which) => (1, *which),
             Task::Rewrite(which) => (2, *which),
             Task::Expire(which) => (3, *which),
-            Task::Release(_) => (4, (0, 0)),
+            Task::Release(start, _) => (4, (0, *start)),
         };
         self.u64(kind)?;
         self.len(tier)?;
         self.i64(start)?;
-        if let Task::Release(columns) = &job.task {
+        if let Task::Release(_, columns) = &job.task {
             for inputs in columns {
                 self.len(inputs.len())?;
                 for input in inputs {
@@ -644,13 +666,12 @@ impl<R: Read> In<'_, R> {
             let members = Members::restore(seed, members);
             groups.push(members.ok_or(InvalidCube("table of combinations"))?);
         }
-        let of_dimensions = dimensions.iter().map(Intern::highest);
-        let of_groups = groups.iter().map(Members::highest);
-        self.highest = [TOTAL]
-            .into_iter()
-            .chain(of_dimensions)
-            .chain(of_groups)
-            .collect();
+        let highest = |column| match schema.place(column) {
+            Place::Total => TOTAL,
+            Place::Dimension(dimension) => dimensions[dimension].highest(),
+            Place::Group(group) => groups[group].highest(),
+        };
+        self.highest = (0..schema.columns()).map(highest).collect();
         let recent = self.several(MAX_PRODUCERS, |from| {
             let producer = u128::from_le_bytes(from.array()?);
             let ids = from.several(MAX_IDS, |from| Ok(u128::from_le_bytes(from.array()?)))?;
@@ -670,12 +691,15 @@ impl<R: Read> In<'_, R> {
         };
         let open = self.several(2, |from| {
             let range: Range<Millis> = from.i64()?..from.i64()?;
-            Ok((range, from.open(&schema)?))
+            let open = from.open(&schema, range.start)?;
+            Ok((range, open))
         })?;
         let mut tiers = Vec::new();
         for _ in &schema.tiers {
-            let slices =
-                self.several(usize::MAX, |from| Ok((from.i64()?, from.slice(&schema)?)))?;
+            let slices = self.several(usize::MAX, |from| {
+                let start = from.i64()?;
+                Ok((start, from.slice(&schema, start)?))
+            })?;
             if !slices.is_sorted_by(|a, b| a.0 < b.0) {
                 return Err(InvalidCube("order of slices"));
             }
@@ -745,6 +769,7 @@ impl<R: Read> In<'_, R> {
             _ => return Err(InvalidCube("hash")),
         };
         let max_bytes = Some(self.u64()?).filter(|&most| most > 0);
+        let history = self.history()?;
         Ok(Schema {
             tiers,
             dimensions,
@@ -755,6 +780,34 @@ impl<R: Read> In<'_, R> {
             calendar: Calendar { zone, week_start },
             hash,
             max_bytes,
+            history,
+        })
+    }
+
+    fn history(&mut self) -> Loaded<History> {
+        let few = usize::from(u8::MAX);
+        let additions = self.several(few, |from| {
+            let what = match from.u64()? {
+                0 => Added::Dimension,
+                1 => Added::Group,
+                2 => Added::Measure,
+                _ => return Err(InvalidCube("history")),
+            };
+            let since = from.i64()?;
+            Ok(Addition { what, since })
+        })?;
+        let caps = self.several(usize::MAX, |from| {
+            Ok(Cap {
+                column: from.len()?,
+                until: from.i64()?,
+                values: from.u32()?,
+            })
+        })?;
+        let floors = self.several(few, Self::i64)?;
+        Ok(History {
+            additions,
+            caps,
+            floors,
         })
     }
 
@@ -797,16 +850,19 @@ impl<R: Read> In<'_, R> {
         dense.map(Some).ok_or(InvalidCube("registers"))
     }
 
-    fn open(&mut self, schema: &Schema) -> Loaded<Open> {
+    /// Of a slice that begins at this instant.
+    fn open(&mut self, schema: &Schema, start: Millis) -> Loaded<Open> {
         let (events, weight) = (self.u64()?, self.f64()?);
-        let columns = (0..schema.columns()).map(|column| self.open_column(schema, column));
+        let columns = 0..schema.columns_at(start);
+        let columns = columns.map(|column| self.open_column(schema, column, start));
         let columns = columns.collect::<Loaded<Vec<OpenColumn>>>()?;
         Open::restore(columns, events, weight).ok_or(InvalidCube("number of events"))
     }
 
-    fn open_column(&mut self, schema: &Schema, column: usize) -> Loaded<OpenColumn> {
+    fn open_column(&mut self, schema: &Schema, column: usize, start: Millis) -> Loaded<OpenColumn> {
         let precision = schema.precision_of(column);
-        let mut open = OpenColumn::new(schema.sums());
+        let of_each = schema.sums_at(start);
+        let mut open = OpenColumn::new(of_each);
         let hand = self.len()?;
         let mut tokens = Vec::new();
         for _ in 0..self.len()? {
@@ -815,7 +871,7 @@ impl<R: Read> In<'_, R> {
                 return Err(InvalidCube("number of a value"));
             }
             let mut sums = Vec::new();
-            for _ in 0..schema.sums() {
+            for _ in 0..of_each {
                 sums.push(self.sum()?);
             }
             let users = match self.u64()? {
@@ -846,26 +902,26 @@ impl<R: Read> In<'_, R> {
         Ok(open)
     }
 
-    fn sealed(&mut self, schema: &Schema, column: usize) -> Loaded<Arc<Column>> {
+    fn sealed(&mut self, schema: &Schema, column: usize, start: Millis) -> Loaded<Arc<Column>> {
         let chunks = self.several(usize::MAX, |from| Ok(from.bytes(MOST_BYTES)?.into()))?;
-        let sealed = Column::restore(schema.precision_of(column), schema.sums(), chunks);
+        let sealed = Column::restore(schema.precision_of(column), schema.sums_at(start), chunks);
         sealed.map(Arc::new).ok_or(InvalidCube("column"))
     }
 
-    fn slice(&mut self, schema: &Schema) -> Loaded<Slice> {
+    fn slice(&mut self, schema: &Schema, start: Millis) -> Loaded<Slice> {
         let end = self.i64()?;
         let rewriting = self.bool()?;
         let body = match self.u64()? {
             0 => Body::Absent,
-            1 => Body::Closed(Arc::new(self.open(schema)?)),
+            1 => Body::Closed(Arc::new(self.open(schema, start)?)),
             2 => Body::Due { epoch: self.u64()? },
             3 => {
                 let (events, weight) = (self.u64()?, self.f64()?);
                 let mut columns = Vec::new();
-                for column in 0..schema.columns() {
-                    let named = self.sealed(schema, column)?;
+                for column in 0..schema.columns_at(start) {
+                    let named = self.sealed(schema, column, start)?;
                     let other = match self.bool()? {
-                        true => Some(self.sealed(schema, column)?),
+                        true => Some(self.sealed(schema, column, start)?),
                         false => None,
                     };
                     columns.push(Sealed { named, other });
@@ -877,7 +933,7 @@ impl<R: Read> In<'_, R> {
         let late = self.several(usize::MAX, |from| {
             Ok(LatePart {
                 epoch: from.u64()?,
-                open: from.open(schema)?,
+                open: from.open(schema, start)?,
             })
         })?;
         Ok(Slice {
@@ -898,19 +954,19 @@ impl<R: Read> In<'_, R> {
             1 => Job::new(Task::Compact(which), epoch),
             2 => Job::new(Task::Rewrite(which), epoch),
             3 => Job::new(Task::Expire(which), epoch),
-            4 if which == (0, 0) => {
+            4 if which.0 == 0 => {
                 let mut columns = Vec::new();
-                for column in 0..schema.columns() {
+                for column in 0..schema.columns_at(which.1) {
                     columns.push(self.several(usize::MAX, |from| {
                         Ok(match from.bool()? {
-                            false => Input::Sealed(from.sealed(schema, column)?),
-                            true => Input::Open(from.open_column(schema, column)?),
+                            false => Input::Sealed(from.sealed(schema, column, which.1)?),
+                            true => Input::Open(from.open_column(schema, column, which.1)?),
                         })
                     })?);
                 }
                 let inputs = columns.iter().flatten();
                 let bytes = inputs.map(Input::memory_bytes).sum();
-                Job::release(columns, bytes)
+                Job::release(which.1, columns, bytes)
             }
             _ => return Err(InvalidCube("work")),
         };

@@ -6,7 +6,8 @@ use crate::cube::Cube;
 use crate::cube::calendar::{Millis, Period, Span};
 use crate::cube::query::Query;
 use crate::cube::question::{
-    Answer, Condition, Figure, Level, Metric, Question, Row, Test, Time, Unanswerable,
+    Against, Answer, Between, Compared, Comparison, Condition, Figure, Level, Metric, Question,
+    Row, Shift, Test, Time, Unanswerable,
 };
 use crate::cube::schema::{Field, Schema};
 use crate::server::args::{Arg, ArgList};
@@ -14,9 +15,11 @@ use crate::server::context::Context;
 use crate::server::error::CommandError;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{
-    Block, Bytes, Choice, MadeOfBlock, OneOf, OneOrSeveral, Optional, Repeated, Word,
+    Block, Bytes, Choice, MadeOfBlock, OneOf, OneOfThree, OneOrSeveral, Optional, Repeated, Three,
+    Word,
 };
 use crate::server::workers::Work;
+use crate::sketch::Precision;
 use crate::syntax;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -124,6 +127,24 @@ pub const RANGE: OneOf<Range> = OneOf {
 };
 
 impl Range {
+    /// How much earlier the same time was before.
+    fn shift(self, ctx: &Context, cube: &Cube) -> Shift {
+        match self {
+            Range::Last(length, _) => Shift::Span(length),
+            Range::Between(from, to) => {
+                let range = from.millis(ctx)..to.millis(ctx);
+                Shift::Local(cube.schema().calendar.local_length(&range))
+            }
+            Range::Period(period, _) => Shift::Span(match period {
+                Period::Today | Period::Yesterday => Span::Days(1),
+                Period::Week | Period::LastWeek => Span::Weeks(1),
+                Period::Month | Period::LastMonth => Span::Months(1),
+                Period::Quarter => Span::Months(3),
+                Period::Year => Span::Months(12),
+            }),
+        }
+    }
+
     /// As the question has it.
     pub fn time(self, ctx: &Context, cube: &Cube) -> Result<Time, CommandError> {
         let calendar = &cube.schema().calendar;
@@ -223,6 +244,51 @@ impl About<'_> {
     }
 }
 
+/// `[COMPARE PREVIOUS | FROM from TO to | WHERE dimension ...]`
+pub const COMPARE: Optional<
+    OneOfThree<Block<FromClause<'static>>, Block<ConditionClause<'static>>>,
+> = Optional(
+    "COMPARE",
+    OneOfThree {
+        name: "compare",
+        alone: "PREVIOUS",
+        second: ("FROM", Block::new()),
+        third: ("WHERE", Block::new()),
+    },
+);
+
+/// What is compared with.
+pub type CompareClause<'a> = Three<FromClause<'a>, ConditionClause<'a>>;
+
+/// As the question has it, which is about a range of time.
+pub fn against(
+    ctx: &Context,
+    cube: &Cube,
+    range: Option<Range>,
+    clause: &CompareClause,
+) -> Result<Against, CommandError> {
+    let range = || {
+        range.ok_or_else(|| {
+            CommandError::invalid(
+                "COMPARE of times needs the one to be compared, give LAST, FROM or PERIOD",
+            )
+        })
+    };
+    match clause {
+        Three::Alone => Ok(Against::Before(range()?.shift(ctx, cube))),
+        Three::Second(FromClause { from, to, .. }) => {
+            range()?;
+            match Range::Between(*from, *to).time(ctx, cube)? {
+                Time::Between(range) | Time::UpTo(range) => Ok(Against::Between(range)),
+            }
+        }
+        Three::Third(condition) => {
+            let mut one = conditions(cube, std::slice::from_ref(condition))?;
+            one.pop().map(Against::Other).ok_or(CommandError::Internal)
+        }
+    }
+}
+
 /// What a client's word asks for.
 pub fn metric(cube: &Cube, word: Arg) -> Result<Metric, CommandError> {
     let measure = |name: &[u8]| cube.schema().measure(name);
@@ -238,6 +304,7 @@ pub fn metric(cube: &Cube, word: Arg) -> Result<Metric, CommandError> {
         () if word.is_word("unique") => Some(Metric::Unique),
         () if word.is_word("events") => Some(Metric::Events),
         () if word.is_word("new") => Some(Metric::New),
+        () if word.is_word("returning") => Some(Metric::Returning),
         () => measure(bytes)
             .map(Metric::Sum)
             .or_else(|| prefixed("avg:").map(Metric::PerEvent))
@@ -245,8 +312,8 @@ pub fn metric(cube: &Cube, word: Arg) -> Result<Metric, CommandError> {
     };
     found.ok_or_else(|| {
         CommandError::invalid(format_args!(
-            "'{}' is no metric of this cube, name unique, events, new, a measure, avg:<measure> or \
-             per:<measure>",
+            "'{}' is no metric of this cube, name unique, events, new, returning, a measure, avg:<measure> \
+             or per:<measure>",
             word.shown()
         ))
     })
@@ -291,6 +358,10 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
         Unanswerable::NoNew => CommandError::invalid(
             "this cube does not count new users, create one with NEW or ask for no new",
         ),
+        Unanswerable::NotCompared(dimension) => CommandError::invalid(format_args!(
+            "COMPARE WHERE replaces a condition, and {0} has none or is one of BY, give WHERE {0} too",
+            names(&[dimension])
+        )),
         Unanswerable::Hashes(mismatch) => mismatch.into(),
     }
 }
@@ -301,6 +372,12 @@ pub struct Shown {
     zone: String,
     by: Vec<usize>,
     confidence: f64,
+    /// The lowest precision that users may have been folded to.
+    precision: Precision,
+    /// What rows were compared with, where that was asked for.
+    comparison: Option<Comparison>,
+    /// Whether other events of the same time were.
+    side_by_side: bool,
 }
 
 /// How an answer becomes a reply.
@@ -317,7 +394,10 @@ impl Work for Asking {
     fn step(&mut self) -> ControlFlow<Outcome> {
         match self.query.step() {
             None => ControlFlow::Continue(()),
-            Some(Ok(answer)) => ControlFlow::Break(Ok((self.shape)(&self.shown, &answer))),
+            Some(Ok(answer)) => {
+                self.shown.comparison = self.query.take_comparison();
+                ControlFlow::Break(Ok((self.shape)(&self.shown, &answer)))
+            }
             Some(Err(why)) => ControlFlow::Break(Err(unanswerable(&self.shown.schema, why))),
         }
     }
@@ -328,25 +408,29 @@ pub fn ask(
     ctx: &mut Context,
     key: Arg,
     about: About,
-    more: impl FnOnce(&Cube, &mut Question) -> Result<(), CommandError>,
+    more: impl FnOnce(&Context, &Cube, &mut Question) -> Result<(), CommandError>,
     shape: Shape,
 ) -> Outcome {
     let (query, shown) = {
         let key = ctx.read::<Cube>(key.into())?;
         let cube = super::required(&key)?;
         let mut question = about.question(ctx, cube)?;
-        more(cube, &mut question)?;
+        more(ctx, cube, &mut question)?;
         let calendar = question
             .calendar
             .as_ref()
             .unwrap_or(&cube.schema().calendar);
-        let shown = Shown {
+        let mut shown = Shown {
             schema: cube.shared_schema(),
             zone: calendar.zone.name().to_owned(),
             by: question.by.clone(),
             confidence: question.confidence,
+            precision: Precision::default(),
+            comparison: None,
+            side_by_side: matches!(question.against, Some(Against::Other(_))),
         };
         let query = Query::plan(cube, question).map_err(|why| unanswerable(cube.schema(), why))?;
+        shown.precision = query.precision();
         (query, shown)
     };
     let (expected, bytes) = (query.expected(), query.bytes());
@@ -374,6 +458,61 @@ fn head(reply: &mut Fields, shown: &Shown, answer: &Answer) {
         },
     );
     reply.field("other_events", answer.other_events as f64);
+    reply.field("precision", shown.precision.bits() as usize);
+    if let Some(comparison) = &shown.comparison
+        && !shown.side_by_side
+    {
+        let range = comparison.range.as_ref();
+        let border = |at: Option<Millis>| at.map_or(Reply::Null, millis);
+        reply.field("previous_from", border(range.map(|range| range.start)));
+        reply.field("previous_to", border(range.map(|range| range.end)));
+    }
+    if let Some(comparison) = &shown.comparison {
+        reply.field("wide", Reply::Integer(comparison.wide.into()));
+    }
+}
+
+/// What a metric is called.
+fn name(schema: &Schema, metric: Metric) -> String {
+    match metric {
+        Metric::Unique => "unique".to_owned(),
+        Metric::Events => "events".to_owned(),
+        Metric::New => "new".to_owned(),
+        Metric::Returning => "returning".to_owned(),
+        Metric::Sum(at) => schema.measures[at].clone(),
+        Metric::PerEvent(at) => format!("avg:{}", schema.measures[at]),
+        Metric::PerUser(at) => format!("per:{}", schema.measures[at]),
+    }
+}
+
+/// What a row is compared with, metric by metric.
+fn compared(reply: &mut Fields, shown: &Shown, answer: &Answer, row: &[Option<Compared>]) {
+    for (&metric, compared) in answer.metrics.iter().zip(row) {
+        let name = name(&shown.schema, metric);
+        let previous = compared.map(|compared| match compared.previous {
+            Figure::Exact(number) => number,
+            Figure::Estimate(users) | Figure::Common { users, .. } => users.value,
+            Figure::Ratio { sum, users } => sum / users.value,
+        });
+        let previous = previous.filter(|number| number.is_finite());
+        reply.field(format!("{name}_previous"), previous);
+        let mut number = |suffix: &str, number: Option<Between>| {
+            reply.field(
+                format!("{name}_{suffix}"),
+                number.map(|number| number.value),
+            );
+            let (lower, upper) = (number.map(|one| one.lower), number.map(|one| one.upper));
+            reply.field(format!("{name}_{suffix}_lower"), lower);
+            reply.field(format!("{name}_{suffix}_upper"), upper);
+        };
+        number("change", compared.and_then(|compared| compared.change));
+        if shown.side_by_side {
+            let difference = compared.and_then(|compared| compared.difference);
+            number("difference", difference.map(|difference| difference.0));
+            let p_value = difference.map(|difference| difference.1);
+            reply.field(format!("{name}_p_value"), p_value);
+        }
+    }
 }
 
 /// The figures of a row, each under its name.
@@ -382,15 +521,11 @@ fn figures(reply: &mut Fields, shown: &Shown, answer: &Answer, row: &Row) {
         schema, confidence, ..
     } = shown;
     for (&metric, figure) in answer.metrics.iter().zip(&row.figures) {
-        let name = match metric {
-            Metric::Unique => "unique".to_owned(),
-            Metric::Events => "events".to_owned(),
-            Metric::New => "new".to_owned(),
-            Metric::Sum(at) => schema.measures[at].clone(),
-            Metric::PerEvent(at) => format!("avg:{}", schema.measures[at]),
-            Metric::PerUser(at) => format!("per:{}", schema.measures[at]),
-        };
-        let estimated = matches!(metric, Metric::Unique | Metric::New | Metric::PerUser(_));
+        let name = name(schema, metric);
+        let estimated = matches!(
+            metric,
+            Metric::Unique | Metric::New | Metric::Returning | Metric::PerUser(_)
+        );
         let (value, interval) = match figure {
             None => (None, None),
             Some(Figure::Exact(number)) => (Some(*number), Some((*number, *number))),
@@ -420,7 +555,7 @@ fn figures(reply: &mut Fields, shown: &Shown, answer: &Answer, row: &Row) {
 
 /// A map with the borders, and a map for each row.
 pub fn table(shown: &Shown, answer: &Answer) -> Reply {
-    let row = |row: &Row| {
+    let row = |(at, row): (usize, &Row)| {
         let mut reply = Fields::new();
         if let Some(bucket) = row.bucket {
             reply.field("bucket", millis(bucket));
@@ -430,6 +565,9 @@ pub fn table(shown: &Shown, answer: &Answer) -> Reply {
             reply.field(name, value.to_vec());
         }
         figures(&mut reply, shown, answer, row);
+        if let Some(comparison) = &shown.comparison {
+            compared(&mut reply, shown, answer, &comparison.rows[at]);
+        }
         if !row.values.is_empty() {
             reply.field("at_least", Reply::Integer(row.at_least.into()));
         }
@@ -437,7 +575,10 @@ pub fn table(shown: &Shown, answer: &Answer) -> Reply {
     };
     let mut reply = Fields::new();
     head(&mut reply, shown, answer);
-    reply.field("rows", Reply::Array(answer.rows.iter().map(row).collect()));
+    reply.field(
+        "rows",
+        Reply::Array(answer.rows.iter().enumerate().map(row).collect()),
+    );
     reply.into()
 }
 

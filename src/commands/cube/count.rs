@@ -44,7 +44,7 @@ impl Command for Count {
             conditions: &arguments.conditions,
             confidence: arguments.confidence,
         };
-        let more = |_: &Cube, asked: &mut Question| {
+        let more = |_: &Context, _: &Cube, asked: &mut Question| {
             if arguments.users {
                 asked.level = Level::Users;
             }

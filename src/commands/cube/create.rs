@@ -5,8 +5,10 @@ use super::{TIMEZONE, span};
 use crate::commands::key_is_taken;
 use crate::cube::Cube;
 use crate::cube::calendar::{Calendar, Span, WeekStart, Zone};
+use crate::cube::history::History;
 use crate::cube::schema::{
-    self, DEFAULT_VALUES, Dimension, Group, MAX_VALUES, NEW_PRECISIONS, PRECISIONS, Schema, Tier,
+    self, DEFAULT_VALUES, Dimension, Group, MAX_VALUES, NEW_PRECISIONS, PRECISIONS, Schema,
+    SchemaError, Tier,
 };
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
@@ -30,6 +32,7 @@ const fn bits(range: RangeInclusive<u8>) -> RangeInclusive<i64> {
 
 const PRECISION: Optional<Integer> = Optional("PRECISION", Integer("precision", bits(PRECISIONS)));
 
+/// How many values are kept apart.
 const VALUES: Defaulted<Integer, i64> = Defaulted(
     Optional("VALUES", Integer("values", 1..=MAX_VALUES as i64)),
     DEFAULT_VALUES as i64,
@@ -123,11 +126,7 @@ impl Command for Create {
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
         let key = arguments.key;
         let schema = schema(arguments)?;
-        schema.check().map_err(|error| {
-            CommandError::invalid(format_args!(
-                "{error}, docs/cubes.md says what goes together"
-            ))
-        })?;
+        schema.check().map_err(cannot_be)?;
         let key = ctx.write::<Cube>(key.into());
         if key.exists() {
             return Err(key_is_taken());
@@ -148,8 +147,92 @@ fn precision(bits: i64) -> Precision {
         .unwrap_or_default()
 }
 
-fn text(word: Arg) -> String {
+/// A name as it was given; what is no text is no name either.
+pub fn text(word: Arg) -> String {
     String::from_utf8_lossy(word.bytes()).into_owned()
+}
+
+/// Why a cube cannot be declared like this.
+pub fn cannot_be(error: SchemaError) -> CommandError {
+    CommandError::invalid(format_args!(
+        "{error}, docs/cubes.md says what goes together"
+    ))
+}
+
+/// A dimension as it was given.
+#[derive(Clone, Debug)]
+pub struct GivenDimension {
+    name: String,
+    precision: Option<Precision>,
+    values: u32,
+    user_level: bool,
+}
+
+impl DimensionClause<'_> {
+    /// As given.
+    pub fn given(&self) -> GivenDimension {
+        GivenDimension {
+            name: text(self.name),
+            precision: self.precision.map(precision),
+            values: self.values as u32,
+            user_level: self.user_level,
+        }
+    }
+}
+
+impl GivenDimension {
+    /// As declared; its precision follows from how many values it keeps apart where nothing is said.
+    pub fn declared(self, of_values: impl Fn(u32) -> Precision) -> Dimension {
+        Dimension {
+            name: self.name,
+            precision: self.precision.unwrap_or_else(|| of_values(self.values)),
+            values: self.values,
+            user_level: self.user_level,
+        }
+    }
+}
+
+/// The names of a group's dimensions, and how many combinations it keeps apart.
+#[derive(Clone, Debug)]
+pub struct GivenGroup {
+    names: String,
+    values: u32,
+}
+
+impl GroupClause<'_> {
+    /// As given.
+    pub fn given(&self) -> GivenGroup {
+        GivenGroup {
+            names: text(self.names),
+            values: self.values as u32,
+        }
+    }
+}
+
+impl GivenGroup {
+    /// As declared, of these dimensions.
+    pub fn declared(
+        &self,
+        dimensions: &[Dimension],
+        of_values: impl Fn(u32) -> Precision,
+    ) -> Result<Group, CommandError> {
+        let position = |name: &str| {
+            let mut dimensions = dimensions.iter();
+            let found = dimensions.position(|dimension| dimension.name == name);
+            found.ok_or_else(|| {
+                CommandError::invalid(format_args!(
+                    "GROUP names '{}', which is no dimension, declare it with DIMENSION",
+                    crate::server::error::printable(name.as_bytes(), 64)
+                ))
+            })
+        };
+        let positions = self.names.split(',').map(position);
+        Ok(Group {
+            dimensions: positions.collect::<Result<_, _>>()?,
+            precision: of_values(self.values),
+            values: self.values,
+        })
+    }
 }
 
 fn schema(arguments: Arguments) -> Result<Schema, CommandError> {
@@ -170,39 +253,14 @@ fn schema(arguments: Arguments) -> Result<Schema, CommandError> {
         tiers.extend(default);
     }
     schema::sort_tiers(&mut tiers);
-    let dimensions = arguments.dimensions.iter().map(|dimension| {
-        let values = dimension.values as u32;
-        Dimension {
-            name: text(dimension.name),
-            precision: dimension
-                .precision
-                .map_or_else(|| of_values(values), precision),
-            values,
-            user_level: dimension.user_level,
-        }
-    });
-    let dimensions: Vec<Dimension> = dimensions.collect();
-    let mut groups = Vec::new();
-    for group in &arguments.groups {
-        let names = text(group.names);
-        let position = |name: &str| {
-            let found = dimensions
-                .iter()
-                .position(|dimension| dimension.name == name);
-            found.ok_or_else(|| {
-                CommandError::invalid(format_args!(
-                    "GROUP names '{}', which is no dimension, declare it with DIMENSION",
-                    crate::server::error::printable(name.as_bytes(), 64)
-                ))
-            })
-        };
-        let values = group.values as u32;
-        groups.push(Group {
-            dimensions: names.split(',').map(position).collect::<Result<_, _>>()?,
-            precision: of_values(values),
-            values,
-        });
-    }
+    let dimensions = arguments.dimensions.iter();
+    let dimensions: Vec<Dimension> = dimensions
+        .map(|dimension| dimension.given().declared(of_values))
+        .collect();
+    let groups = arguments.groups.iter();
+    let groups: Vec<Group> = groups
+        .map(|group| group.given().declared(&dimensions, of_values))
+        .collect::<Result<_, _>>()?;
     let zone = arguments.zone.or_else(|| Zone::named("UTC"));
     Ok(Schema {
         tiers,
@@ -219,5 +277,6 @@ fn schema(arguments: Arguments) -> Result<Schema, CommandError> {
             .hash
             .map_or_else(settings::default_hash, HashChoice::family),
         max_bytes: arguments.max_bytes.map(|bytes| bytes as u64),
+        history: History::default(),
     })
 }

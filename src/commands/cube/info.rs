@@ -3,6 +3,7 @@
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
 use crate::cube::body::{ColumnInfo, TierInfo};
+use crate::cube::calendar::Millis;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -45,6 +46,9 @@ impl Command for Info {
             .iter()
             .map(|name| Reply::Text(name.clone().into()));
         reply.field("measures", Reply::Array(measures.collect()));
+        let since = (0..schema.measures.len()).map(|at| schema.measure_since(at));
+        let since = since.map(|since| optional(Some(since).filter(|&since| since > Millis::MIN)));
+        reply.field("measures_since", Reply::Array(since.collect()));
         reply.field(
             "new_precision",
             optional(schema.new.map(|precision| i64::from(precision.bits()))),
@@ -93,6 +97,7 @@ fn column(info: ColumnInfo) -> Reply {
     reply.field("values", info.values);
     reply.field("cap", optional(info.cap.map(i64::from)));
     reply.field("precision", info.precision.bits() as usize);
+    reply.field("since", optional(info.since));
     reply.field("other_events", integer(info.other_events));
     reply.field("bytes", info.bytes);
     reply.into()

@@ -1,6 +1,7 @@
 //! The commands on cubes.
 
 pub mod add;
+pub mod alter;
 mod ask;
 pub mod campaign;
 mod compare;

@@ -1,7 +1,10 @@
 //! `HLL.CUBE.QUERY key [range] [WHERE ...]... [BY dimension [dimension]] [BUCKET unit] [METRICS ...] [ORDER ...]
-//! [LIMIT n [OFFSET k]] [FILL ZERO] [TIMEZONE zone] [USERS] [CONFIDENCE c]`: a row for each bucket and value.
+//! [LIMIT n [OFFSET k]] [FILL ZERO] [TIMEZONE zone] [COMPARE ...] [USERS] [CONFIDENCE c]`: a row for each bucket and value.
 
-use super::ask::{About, ConditionClause, RANGE, Range, WHERE, ask, dimensions, metric, table};
+use super::ask::{
+    About, COMPARE, CompareClause, ConditionClause, RANGE, Range, WHERE, against, ask, dimensions,
+    metric, table,
+};
 use super::{TIMEZONE, span};
 use crate::commands::CONFIDENCE;
 use crate::cube::Cube;
@@ -77,6 +80,7 @@ syntax! {
         offset: i64 = Defaulted(Optional("OFFSET", Integer("offset", 0..=i64::MAX)), 0);
         fill: Option<Gaps> = Optional("FILL", Choice::<Gaps>::new("fill"));
         zone: Option<Zone> = Optional("TIMEZONE", TIMEZONE);
+        compare: Option<CompareClause<'a>> = COMPARE;
         users: bool = Flag("USERS");
         confidence: f64 = CONFIDENCE;
     }
@@ -102,7 +106,10 @@ impl Command for Query {
             conditions: &arguments.conditions,
             confidence: arguments.confidence,
         };
-        let more = |cube: &Cube, asked: &mut Question| {
+        let more = |ctx: &Context, cube: &Cube, asked: &mut Question| {
+            if let Some(clause) = &arguments.compare {
+                asked.against = Some(against(ctx, cube, arguments.range, clause)?);
+            }
             asked.by = arguments
                 .by
                 .map_or(Ok(Vec::new()), |by| dimensions(cube, by))?;

@@ -47,7 +47,7 @@ impl Command for Series {
             conditions: &arguments.conditions,
             confidence: arguments.confidence,
         };
-        let more = |_: &Cube, asked: &mut Question| {
+        let more = |_: &Context, _: &Cube, asked: &mut Question| {
             check_bucket(arguments.bucket)?;
             asked.bucket = Some(arguments.bucket);
             asked.gaps = Gaps::Filled;

@@ -48,7 +48,7 @@ impl Command for Top {
             conditions: &arguments.conditions,
             confidence: arguments.confidence,
         };
-        let more = |cube: &Cube, asked: &mut Question| {
+        let more = |_: &Context, cube: &Cube, asked: &mut Question| {
             asked.by = vec![dimension(cube, arguments.dimension)?];
             asked.order = Some(match &arguments.order {
                 Some(order) => order.order(cube)?,

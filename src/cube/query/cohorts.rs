@@ -32,8 +32,8 @@ use super::super::cover::Cover;
 use super::super::question::{Condition, Row, Time, Unanswerable};
 use super::super::source::Slices;
 use super::analysis::{Analysis, Solver};
-use super::plan::{MAX_ROWS, when};
-use super::sets::{Asked, Kind, Operands, Planner, Set};
+use super::plan::{MAX_ROWS, kept_since, when};
+use super::sets::{Asked, Kind, Operands, Planner, Set, begun};
 use crate::sketch::Bounded;
 use crate::sketch::analytics::Retained;
 use crate::sketch::joint::{Joint, Segment, SetMask};
@@ -49,6 +49,8 @@ struct Periods<'c, S> {
     unit: Span,
     /// Where the newest slice ends.
     newest: Millis,
+    /// Since when there is everything that is asked about.
+    since: Millis,
 }
 
 /// A period: where it begins and, if it is kept whole, its slices.
@@ -58,17 +60,28 @@ struct Period {
 }
 
 impl<S: Slices> Periods<'_, S> {
-    /// Of this length, where tiers can be cut into it.
-    fn new(slices: &S, unit: Span) -> Result<Periods<'_, S>, Unanswerable> {
+    /// Of this length, where tiers can be cut into it. They are asked for events of these kinds, each narrowed to values
+    /// of a dimension.
+    fn new<'s>(
+        slices: &'s S,
+        unit: Span,
+        kinds: &[&[Condition]],
+        by: Option<usize>,
+    ) -> Result<Periods<'s, S>, Unanswerable> {
         let mut tiers = slices.schema().tiers.iter();
         let fits = |slice: Span| slice == unit || nests(slice, unit);
         if !unit.is_slice() || !tiers.any(|tier| fits(tier.slice)) {
             return Err(Unanswerable::Bucket(unit));
         }
+        let mut since = Millis::MIN;
+        for &conditions in kinds {
+            since = since.max(begun(slices.schema(), conditions, by)?);
+        }
         Ok(Periods {
             slices,
             unit,
             newest: slices.kept().map_or(Millis::MIN, |kept| kept.end),
+            since,
         })
     }
 
@@ -80,7 +93,8 @@ impl<S: Slices> Periods<'_, S> {
     fn at(&self, at: Millis) -> Period {
         let whole = self.calendar().slice(self.unit, at);
         let so_far = whole.start..whole.end.min(self.newest);
-        let cover = (!so_far.is_empty()).then(|| self.slices.cover(so_far.clone()));
+        let cover =
+            (!so_far.is_empty()).then(|| self.slices.cover_since(so_far.clone(), self.since));
         Period {
             whole,
             cover: cover.filter(|cover| cover.is_exact(&so_far)),
@@ -90,7 +104,7 @@ impl<S: Slices> Periods<'_, S> {
     /// Those that a time touches, as far as something is kept of it.
     fn touched(&self, time: Option<&Time>) -> Result<Vec<Period>, Unanswerable> {
         let asked = when(self.slices, time);
-        let kept = self.slices.kept().unwrap_or(0..0);
+        let kept = kept_since(self.slices, self.since).unwrap_or(0..0);
         let (mut at, end) = (asked.start.max(kept.start), asked.end.min(kept.end));
         let mut periods = Vec::new();
         while at < end {
@@ -117,7 +131,7 @@ impl<S: Slices> Periods<'_, S> {
 
     /// The longest stretch of slices that ends here: of any tiers if they go together, else of whole periods.
     fn earlier(&self, until: Millis) -> Cover {
-        let all = self.slices.cover(Millis::MIN..until);
+        let all = self.slices.cover_since(Millis::MIN..until, self.since);
         if all.to == until && !all.pieces.is_empty() {
             return all;
         }
@@ -274,7 +288,8 @@ impl RetentionQuery {
         slices: &S,
         question: &RetentionQuestion,
     ) -> Result<RetentionQuery, Unanswerable> {
-        let all = Periods::new(slices, question.every)?;
+        let kinds = [&question.cohort[..], &question.returned];
+        let all = Periods::new(slices, question.every, &kinds, question.by)?;
         let mut periods = all.touched(question.time.as_ref())?;
         let number = periods.len();
         let cells = number.saturating_mul(question.periods);
@@ -449,7 +464,7 @@ impl LifecycleQuery {
         slices: &S,
         question: &LifecycleQuestion,
     ) -> Result<LifecycleQuery, Unanswerable> {
-        let all = Periods::new(slices, question.every)?;
+        let all = Periods::new(slices, question.every, &[&question.conditions], None)?;
         let mut periods = all.touched(question.time.as_ref())?;
         let number = periods.len();
         let mut planner = Planner::new(

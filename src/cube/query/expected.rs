@@ -15,6 +15,7 @@
 
 use super::super::question::{Direction, Metric, Order};
 use super::super::source::Source;
+use super::compare::MOST_PAIRS;
 use super::cost;
 use super::plan::{Factor, Plan, Segment};
 use super::selection::Selection;
@@ -55,7 +56,7 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
             direction: Direction::Descending,
         }) => rows.min(LOOKED_AT * wanted),
         Some(Order {
-            metric: Metric::Unique | Metric::PerUser(_),
+            metric: Metric::Unique | Metric::Returning | Metric::PerUser(_),
             ..
         }) => rows,
         _ => chosen,
@@ -70,6 +71,14 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
                 nanoseconds += gathering(plan, segment, sources, chosen);
             }
         }
+    }
+    if let Some(compared) = &plan.compared {
+        let segments = compared.segments.iter().flatten();
+        nanoseconds += segments
+            .map(|segment| gathering(plan, segment, sources, chosen))
+            .sum::<f64>();
+        let pairs = chosen * compared.segments.len() as f64;
+        nanoseconds += pairs.min(MOST_PAIRS as f64) * plan.needs.pair;
     }
     nanoseconds += rows * cost::PASS + chosen * (chosen + 1.0).log2() * cost::COMPARE;
     Duration::from_nanos(nanoseconds as u64)

@@ -23,17 +23,17 @@ pub struct Tally {
     /// Users; `None` where nobody asked.
     pub users: Option<Figure>,
     sums: Vec<f64>,
-    /// Of the new users, which are the last of the sums.
+    /// Of the new users.
     new_variance: f64,
 }
 
 impl Tally {
-    /// Of no cells.
-    pub fn nothing(needs: &Needs) -> Tally {
+    /// Of no cells, which would have so many sums.
+    pub fn nothing(sums: usize) -> Tally {
         Tally {
             events: 0,
             users: None,
-            sums: vec![0.0; needs.sums],
+            sums: vec![0.0; sums],
             new_variance: 0.0,
         }
     }
@@ -51,17 +51,28 @@ impl Tally {
 
     /// A figure of the row; `None` where it has none.
     pub fn figure(&self, metric: Metric, needs: &Needs) -> Option<Figure> {
-        let measure = |at: usize| self.sums.get(at).copied().filter(|_| at < needs.measures);
+        // A measure that had not begun has no sum.
+        let sum = |place: usize| self.sums.get(place).copied();
+        let measure = |at: usize| needs.measures.get(at).copied().and_then(sum);
         match metric {
             Metric::Unique => self.users,
             Metric::Events => Some(Figure::Exact(self.events as f64)),
-            Metric::New => needs.new.map(|at| {
+            Metric::New => needs.new.and_then(sum).map(|value| {
                 Figure::Estimate(Estimate {
-                    value: self.sums[at],
+                    value,
                     variance: self.new_variance,
                     method: Method::Hip,
                 })
             }),
+            Metric::Returning => {
+                let new = sum(needs.new?)?;
+                let users = self.estimate()?;
+                Some(Figure::Estimate(Estimate {
+                    value: (users.value - new).max(0.0),
+                    variance: users.variance + self.new_variance,
+                    method: Method::Hip,
+                }))
+            }
             Metric::Sum(at) => measure(at).map(Figure::Exact),
             Metric::PerEvent(at) => {
                 let sum = measure(at).filter(|_| self.events > 0)?;
@@ -85,7 +96,10 @@ impl Tally {
 }
 
 /// The sources of a segment, ready to be read by number: for each factor, all of them.
-pub struct Readers<'a>(Vec<Vec<Reader<'a>>>);
+pub struct Readers<'a> {
+    factors: Vec<Vec<Reader<'a>>>,
+    sums: usize,
+}
 
 impl<'a> Readers<'a> {
     /// Of this segment.
@@ -94,7 +108,10 @@ impl<'a> Readers<'a> {
             let sources = sources.iter();
             sources.map(|&at| pool[at as usize].reader()).collect()
         };
-        Readers(segment.sources.iter().map(of_factor).collect())
+        Readers {
+            factors: segment.sources.iter().map(of_factor).collect(),
+            sums: segment.sums,
+        }
     }
 
     /// Events in the cell `(other)` of the factor that has most of them there.
@@ -105,7 +122,7 @@ impl<'a> Readers<'a> {
                 .filter_map(|reader| reader.source().get(OTHER));
             cells.fold(0, |sum: u64, cell| sum.saturating_add(cell.events))
         };
-        self.0.iter_mut().map(of_factor).max().unwrap_or(0)
+        self.factors.iter_mut().map(of_factor).max().unwrap_or(0)
     }
 }
 
@@ -150,14 +167,14 @@ impl Gathering {
         let mut place = self
             .place
             .take()
-            .unwrap_or_else(|| Place::of(row, factors, needs, self));
+            .unwrap_or_else(|| Place::of(row, factors, readers.sums, self));
         while let Some(factor) = factors.get(place.factor) {
             let slot = row[place.factor];
             let several = factors.len() > 1;
             if several && let Some(known) = self.kept.get(&(place.factor, slot)) {
                 self.sets.push(known.clone());
             } else {
-                let readers = &mut readers.0[place.factor];
+                let readers = &mut readers.factors[place.factor];
                 if !place.unite(slot, factor, needs, readers, &mut self.union, budget) {
                     self.place = Some(place);
                     return None;
@@ -185,6 +202,19 @@ impl Gathering {
         Some(tally)
     }
 
+    /// The users of a row of one factor, as a sketch; `None` where the step is over first.
+    pub fn sketch(
+        &mut self,
+        slot: Slot,
+        factor: &Factor,
+        needs: &Needs,
+        readers: &mut Readers,
+        budget: &mut Budget,
+    ) -> Option<Sketch> {
+        let union = self.union(slot, factor, needs, readers, budget)?;
+        Some(union.sketch(needs.hash))
+    }
+
     /// The union of the users of one slot of one factor; `None` where the step is over first.
     pub fn union(
         &mut self,
@@ -198,15 +228,9 @@ impl Gathering {
         let mut place = self
             .place
             .take()
-            .unwrap_or_else(|| Place::of(&[slot], factors, needs, self));
-        if place.unite(
-            slot,
-            factor,
-            needs,
-            &mut readers.0[0],
-            &mut self.union,
-            budget,
-        ) {
+            .unwrap_or_else(|| Place::of(&[slot], factors, readers.sums, self));
+        let (readers, union) = (&mut readers.factors[0], &mut self.union);
+        if place.unite(slot, factor, needs, readers, union, budget) {
             return Some(&mut self.union);
         }
         self.place = Some(place);
@@ -216,10 +240,10 @@ impl Gathering {
 
 impl Place {
     /// At the beginning of a row.
-    fn of(row: &[Slot], factors: &[Factor], needs: &Needs, of: &mut Gathering) -> Place {
+    fn of(row: &[Slot], factors: &[Factor], sums: usize, of: &mut Gathering) -> Place {
         of.sets.clear();
         let mut place = Place {
-            tally: Tally::nothing(needs),
+            tally: Tally::nothing(sums),
             factor: 0,
             source: 0,
             number: None,

@@ -35,6 +35,7 @@
 pub mod analysis;
 mod best;
 pub mod cohorts;
+mod compare;
 mod cost;
 mod expected;
 pub mod funnels;
@@ -45,12 +46,13 @@ mod selection;
 pub mod sets;
 
 use super::question::{
-    Answer, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
+    Answer, Comparison, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
 };
 use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
-use crate::sketch::Sketch;
+use crate::sketch::{Precision, Sketch};
 use best::Best;
+use compare::{Comparing, Made};
 use cost::Budget;
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
@@ -68,6 +70,9 @@ pub struct Query {
     bytes: usize,
     work: Work,
     phase: Phase,
+    /// How far rows that are filled in have been compared.
+    comparing: Option<Box<(Filling, Comparing)>>,
+    comparison: Option<Comparison>,
 }
 
 /// A union that is being made, of all cells that meet the conditions of a question.
@@ -163,6 +168,8 @@ struct Filling {
     /// Of the whole range.
     other_events: Option<u64>,
     done: Vec<Row>,
+    /// For each of them, where rows are compared, the segment and its slots; none of `(other)`.
+    places: Vec<(usize, Option<Vec<Slot>>)>,
 }
 
 impl Query {
@@ -174,6 +181,8 @@ impl Query {
             bytes,
             work,
             phase: Phase::Prepare,
+            comparing: None,
+            comparison: None,
         })
     }
 
@@ -187,11 +196,42 @@ impl Query {
         self.bytes
     }
 
+    /// What the comparison says that was asked for, once the answer is there; it is given once.
+    pub fn take_comparison(&mut self) -> Option<Comparison> {
+        self.comparison.take()
+    }
+
+    /// The lowest precision that users may have been folded to.
+    pub fn precision(&self) -> Precision {
+        let factors = self.work.plan.factors.iter();
+        factors
+            .map(|factor| factor.lowest)
+            .min()
+            .unwrap_or_default()
+    }
+
     /// Works on the answer for about a third of a millisecond; `None` where it is not finished. It is given once: asked
     /// again after that there is nothing more.
     pub fn step(&mut self) -> Option<Result<Answer, Unanswerable>> {
-        let filled = self.fill()?;
-        Some(filled.map(|filling| filling.into_answer(&self.work.plan)))
+        let Some(comparing) = &mut self.comparing else {
+            let filling = match self.fill()? {
+                Ok(filling) => filling,
+                Err(why) => return Some(Err(why)),
+            };
+            if self.work.plan.compared.is_none() {
+                return Some(Ok(filling.into_answer(&self.work.plan)));
+            }
+            self.comparing = Some(Box::new((*filling, Comparing::default())));
+            return None;
+        };
+        let (filling, comparing) = &mut **comparing;
+        let mut budget = Budget::of_a_step();
+        if !comparing.go_on(&filling.made(&self.work), &mut budget) {
+            return None;
+        }
+        let (filling, comparing) = *self.comparing.take()?;
+        self.comparison = Some(comparing.into_comparison(&self.work.plan));
+        Some(Ok(filling.into_answer(&self.work.plan)))
     }
 
     /// The same, as far as the rows that were filled in.
@@ -241,6 +281,7 @@ impl UnionQuery {
         let question = Question {
             by: Vec::new(),
             bucket: None,
+            against: None,
             metrics: vec![Metric::Unique],
             order: None,
             ..question
@@ -280,11 +321,8 @@ impl UnionQuery {
         let plan = &work.plan;
         let mut readers = Readers::new(&work.pool, &plan.whole);
         let factor = plan.factors.first()?;
-        let needs = &plan.needs;
-        let union = self
-            .gathering
-            .union(0, factor, needs, &mut readers, &mut budget)?;
-        Some(union.sketch(needs.hash))
+        self.gathering
+            .sketch(0, factor, &plan.needs, &mut readers, &mut budget)
     }
 }
 
@@ -316,7 +354,7 @@ impl Work {
                 return false;
             }
         }
-        while let Some(factor) = self.plan.factors.get_mut(self.selected) {
+        while let Some(factor) = self.plan.factor_mut(self.selected) {
             if let Selection::Table(table) = &mut factor.selection
                 && !table.extend(&factor.all, &factor.by, budget)
             {
@@ -567,12 +605,9 @@ impl Plan {
             let rows = Vec::new();
             Ledger::Sums { at, rows }
         };
-        let measure = |at| {
-            if at < self.needs.measures {
-                sum(at)
-            } else {
-                Ledger::Events(vec![])
-            }
+        let measure = |at: usize| match self.needs.measures.get(at) {
+            Some(&place) => sum(place),
+            None => Ledger::Events(vec![]),
         };
         match self.order.map(|order| order.metric) {
             Some(Metric::Unique) => {
@@ -580,7 +615,7 @@ impl Plan {
             }
             Some(Metric::Sum(at) | Metric::PerEvent(at)) => measure(at),
             Some(Metric::New) => self.needs.new.map_or(events, sum),
-            Some(Metric::Events | Metric::PerUser(_)) | None => events,
+            Some(Metric::Events | Metric::Returning | Metric::PerUser(_)) | None => events,
         }
     }
 
@@ -807,6 +842,7 @@ impl Choice {
             gathering: Gathering::default(),
             other_events: None,
             done: Vec::new(),
+            places: Vec::new(),
         }
     }
 }
@@ -935,6 +971,10 @@ impl Filling {
                 None => false,
             };
             if is_row || keeps_all {
+                if plan.compared.is_some() {
+                    let slots = self.rows.slots(candidate.row, plan);
+                    self.places.push((self.segment, Some(slots)));
+                }
                 self.done.push(Row {
                     bucket,
                     values: self.rows.values(candidate.row, plan),
@@ -947,12 +987,25 @@ impl Filling {
         let here = other_events > 0 || keeps_all;
         if has_other && here {
             let tally = self.tallies.get(self.chosen.len()).and_then(Option::as_ref);
+            if plan.compared.is_some() {
+                self.places.push((self.segment, None));
+            }
             self.done.push(Row {
                 bucket,
                 values: plan.by.iter().map(|_| Arc::from(OTHER_NAME)).collect(),
                 figures: figures(tally),
                 at_least: false,
             });
+        }
+    }
+
+    /// The rows, to be compared.
+    fn made<'a>(&'a self, work: &'a Work) -> Made<'a> {
+        Made {
+            plan: &work.plan,
+            pool: &work.pool,
+            rows: &self.done,
+            places: &self.places,
         }
     }
 

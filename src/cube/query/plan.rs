@@ -19,14 +19,14 @@ use super::super::calendar::{Calendar, Millis, Span, nests};
 use super::super::cover::Cover;
 use super::super::intern::Names;
 use super::super::question::{
-    Condition, Gaps, Level, Metric, Order, Question, Test, Time, Unanswerable,
+    Against, Condition, Gaps, Level, Metric, Order, Question, Shift, Test, Time, Unanswerable,
 };
-use super::super::schema::{OTHER, Schema, TOTAL};
+use super::super::schema::{OTHER, Schema, TOTAL, Tier};
 use super::super::source::{Slices, Source};
 use super::selection::{Accept, Combinations, Selection, Table};
 use crate::sketch::joint::{MAX_SETS, cost as joint_cost};
 use crate::sketch::{Dense, HashFamily, Precision, Sketch};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{Range, RangeInclusive};
 
 /// The most rows of an answer, and the most buckets.
@@ -64,6 +64,18 @@ pub struct Plan {
     pub buckets: Option<Vec<Bucket>>,
     /// What is wanted of cells.
     pub needs: Needs,
+    /// What rows are compared with.
+    pub compared: Option<Other>,
+}
+
+/// The other side of a comparison.
+pub struct Other {
+    /// The borders that were used, if it is kept as it would have to be.
+    pub range: Option<Range<Millis>>,
+    /// What a row has in common there, where that is something else.
+    pub factors: Option<Vec<Factor>>,
+    /// For each segment of rows what it is compared with; `None` where nothing is known.
+    pub segments: Vec<Option<Segment>>,
 }
 
 /// A column and what is read of it.
@@ -101,6 +113,8 @@ pub struct By {
 pub struct Segment {
     /// See the type.
     pub sources: Vec<Vec<u32>>,
+    /// How many sums all of their cells have: those of measures that had begun when the time did.
+    pub sums: usize,
 }
 
 /// A bucket.
@@ -116,11 +130,9 @@ pub struct Bucket {
 pub struct Needs {
     /// Whether users are.
     pub users: bool,
-    /// How many sums a cell has.
-    pub sums: usize,
-    /// How many of them are measures.
-    pub measures: usize,
-    /// Which of them is the new users.
+    /// The place of each measure among the sums of a cell.
+    pub measures: Vec<usize>,
+    /// The place of the new users.
     pub new: Option<usize>,
     /// Of users.
     pub hash: HashFamily,
@@ -128,6 +140,8 @@ pub struct Needs {
     pub confidence: f64,
     /// About how many nanoseconds a joint solution takes.
     pub solution: f64,
+    /// The same of what two sides of a comparison have in common.
+    pub pair: f64,
 }
 
 /// Sources, each of them once, however many segments read it.
@@ -170,6 +184,7 @@ impl<S: Slices> Pool<'_, S> {
         };
         Segment {
             sources: factors.iter().map(of_factor).collect(),
+            sums: self.slices.schema().sums_at(cover.from),
         }
     }
 }
@@ -182,7 +197,16 @@ impl Plan {
         let asked = when(slices, question.time.as_ref());
         let (level, columns) = columns(schema, &question)?;
         let metrics = metrics(schema, &question, level)?;
-        let cover = whole(slices, &asked);
+        let since = since(schema, &columns, &question);
+        let mut cover = whole(slices, &asked, since);
+        // A period before may not be kept as finely as this one; then both are cut to borders that both have.
+        let mut earlier = None;
+        if let Some(Against::Before(shift)) = question.against
+            && let Some((now, then)) = before(slices, &cover, since, shift)
+        {
+            cover = now;
+            earlier = Some(then);
+        }
         let range = cover.from..cover.to;
         let mut factors = Vec::with_capacity(columns.len());
         for dimensions in &columns {
@@ -215,33 +239,74 @@ impl Plan {
             })
         });
         let by = by.collect();
+        let whole_segment = pool.segment(&cover, &factors);
         let buckets = match question.bucket {
             None => None,
-            Some(unit) => Some(buckets(pool, &question, unit, &asked, &range, &factors)?),
+            Some(unit) => {
+                let time = (&asked, &range, since);
+                Some(buckets(pool, &question, unit, time, &factors)?)
+            }
         };
-        let uses_users = |metric: &Metric| matches!(metric, Metric::Unique | Metric::PerUser(_));
+        let uses_users = |metric: &Metric| {
+            let with_users = matches!(metric, Metric::Unique | Metric::Returning);
+            with_users || matches!(metric, Metric::PerUser(_))
+        };
+        let compared = match &question.against {
+            None => None,
+            Some(against) => {
+                let rows = Rows {
+                    question: &question,
+                    columns: &columns,
+                    factors: &factors,
+                    buckets: buckets.as_deref(),
+                    whole: &whole_segment,
+                    range: &range,
+                    since,
+                };
+                Some(other(pool, against, earlier, &rows)?)
+            }
+        };
+        let pair = compared.as_ref().and_then(|_| {
+            let [factor] = &factors[..] else {
+                return None;
+            };
+            Some(solution([factor, factor]))
+        });
         Ok(Plan {
             range,
             level,
             needs: Needs {
                 users: factors.len() > 1 || metrics.iter().any(uses_users),
-                sums: schema.measures.len() + usize::from(schema.new.is_some()),
-                measures: schema.measures.len(),
-                new: schema.new.map(|_| schema.measures.len()),
+                measures: (0..schema.measures.len())
+                    .map(|measure| schema.measure_sum(measure))
+                    .collect(),
+                new: schema.new_sum(),
                 hash: schema.hash,
                 confidence: with_interval(question.confidence),
                 solution: solution(&factors),
+                pair: pair.unwrap_or(0.0),
             },
+            compared,
             metrics,
             order: question.order,
             limit: question.limit,
             offset: question.offset,
             gaps: question.gaps,
-            whole: pool.segment(&cover, &factors),
+            whole: whole_segment,
             factors,
             by,
             buckets,
         })
+    }
+
+    /// The factors of rows and then, where they are others, of what rows are compared with.
+    pub fn factor_mut(&mut self, at: usize) -> Option<&mut Factor> {
+        let others = self
+            .compared
+            .as_mut()
+            .and_then(|other| other.factors.as_mut());
+        let others = others.into_iter().flatten();
+        self.factors.iter_mut().chain(others).nth(at)
     }
 
     /// All segments that rows are made for.
@@ -251,7 +316,10 @@ impl Plan {
 
     /// Whether figures of users decide which rows are chosen: the survey does not know them.
     pub fn needs_figures_to_choose(&self) -> bool {
-        let by_users = |order: Order| matches!(order.metric, Metric::Unique | Metric::PerUser(_));
+        let by_users = |order: Order| {
+            let with_users = matches!(order.metric, Metric::Unique | Metric::Returning);
+            with_users || matches!(order.metric, Metric::PerUser(_))
+        };
         self.factors.len() > 1 || self.order.is_some_and(by_users)
     }
 }
@@ -288,18 +356,48 @@ pub fn when(slices: &impl Slices, time: Option<&Time>) -> Range<Millis> {
     }
 }
 
+/// Since when there is everything that is asked about: the columns, and the measures that are asked for by name. Of
+/// others nothing is known in a stretch of time that begins before them.
+fn since(schema: &Schema, columns: &[Vec<usize>], question: &Question) -> Millis {
+    let columns = columns
+        .iter()
+        .map(|dimensions| schema.since(column_of(schema, dimensions)));
+    let ordered = question.order.map(|order| order.metric);
+    let named = question.metrics.iter().copied().chain(ordered);
+    let measures = named.filter_map(|metric| match metric {
+        Metric::Sum(at) | Metric::PerEvent(at) | Metric::PerUser(at) => {
+            Some(schema.measure_since(at))
+        }
+        Metric::Unique | Metric::Events | Metric::New | Metric::Returning => None,
+    });
+    columns.chain(measures).fold(Millis::MIN, Millis::max)
+}
+
+/// The same of a question alone.
+pub fn begun(schema: &Schema, question: &Question) -> Result<Millis, Unanswerable> {
+    let (_, columns) = columns(schema, question)?;
+    Ok(since(schema, &columns, question))
+}
+
+/// What is kept since an instant.
+pub fn kept_since(slices: &impl Slices, since: Millis) -> Option<Range<Millis>> {
+    let kept = slices.kept()?;
+    Some(kept.start.max(since)..kept.end)
+}
+
 /// What there is of the time that is asked about.
-pub fn whole(slices: &impl Slices, asked: &Range<Millis>) -> Cover {
-    let kept = slices.kept().unwrap_or(0..0);
+pub fn whole(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Cover {
+    let kept = kept_since(slices, since).unwrap_or(0..0);
     let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
     if clipped.is_empty() {
+        let from = asked.start.max(since);
         return Cover {
-            from: asked.start,
-            to: asked.end.max(asked.start),
+            from,
+            to: asked.end.max(from),
             pieces: Vec::new(),
         };
     }
-    slices.cover(clipped)
+    slices.cover_since(clipped, since)
 }
 
 /// The dimensions of each column that is read, and how the figures come about.
@@ -352,7 +450,7 @@ fn metrics(
         if level == Level::Users && *metric != Metric::Unique {
             return Err(Unanswerable::OnlyUsers);
         }
-        if *metric == Metric::New && schema.new.is_none() {
+        if matches!(metric, Metric::New | Metric::Returning) && schema.new.is_none() {
             return Err(Unanswerable::NoNew);
         }
     }
@@ -366,6 +464,15 @@ fn metrics(
     Ok(metrics)
 }
 
+/// The column of these dimensions.
+pub fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
+    match dimensions {
+        [] => 0,
+        [dimension] => schema.dimension_column(*dimension),
+        several => schema.group_column(schema.group_of(several).unwrap_or_default()),
+    }
+}
+
 /// What is read of the column of these dimensions.
 pub fn factor(
     slices: &impl Slices,
@@ -374,10 +481,10 @@ pub fn factor(
     question: &Question,
 ) -> Factor {
     let schema = slices.schema();
-    let (column, precision, order, all) = match dimensions {
-        [] => (0, schema.precision, vec![], Combinations::Values(0)),
+    let column = column_of(schema, dimensions);
+    let (precision, order, all) = match dimensions {
+        [] => (schema.precision, vec![], Combinations::Values(0)),
         [dimension] => (
-            schema.dimension_column(*dimension),
             schema.dimensions[*dimension].precision,
             dimensions.to_vec(),
             Combinations::Values(slices.names(*dimension).bound()),
@@ -386,7 +493,6 @@ pub fn factor(
             let at = schema.group_of(several).unwrap_or_default();
             let group = &schema.groups[at];
             (
-                schema.group_column(at),
                 group.precision,
                 group.dimensions.clone(),
                 Combinations::Members(slices.members(at)),
@@ -485,17 +591,166 @@ fn look_up(slices: &impl Slices, dimensions: &[usize], tests: &[Accept]) -> Vec<
 }
 
 /// About how many nanoseconds it takes to find what sets of these precisions have in common.
-fn solution(factors: &[Factor]) -> f64 {
-    if factors.len() < 2 {
-        return 0.0;
-    }
+fn solution<'f>(factors: impl IntoIterator<Item = &'f Factor>) -> f64 {
     let full = |factor: &Factor| {
         let registers = vec![0; factor.precision.registers()];
         let dense = Dense::from_registers(registers, factor.precision, true).ok()?;
         Some(Sketch::from_dense(HashFamily::default(), dense))
     };
-    let sketches: Vec<Sketch> = factors.iter().filter_map(full).collect();
+    let sketches: Vec<Sketch> = factors.into_iter().filter_map(full).collect();
+    if sketches.len() < 2 {
+        return 0.0;
+    }
     joint_cost::solution(&sketches).as_nanos() as f64
+}
+
+/// The time that was asked about and the same so much earlier, both cut to borders that both have; `None` where the
+/// earlier one is not kept.
+fn before(
+    slices: &impl Slices,
+    cover: &Cover,
+    since: Millis,
+    shift: Shift,
+) -> Option<(Cover, Cover)> {
+    let schema = slices.schema();
+    let calendar = &schema.calendar;
+    let kept = kept_since(slices, since)?;
+    let slice_at = |tier: &Tier, at| calendar.slice(tier.slice, at);
+    let tiers = schema.tiers.iter();
+    let starts = tiers.clone().map(|tier| match slice_at(tier, cover.from) {
+        slice if slice.start == cover.from => cover.from,
+        slice => slice.end,
+    });
+    let ends = tiers.map(|tier| slice_at(tier, cover.to).start);
+    let starts: BTreeSet<Millis> = starts.chain([cover.from]).collect();
+    let ends: BTreeSet<Millis> = ends.chain([cover.to]).collect();
+    // From the longest.
+    let pairs = starts
+        .iter()
+        .flat_map(|&start| ends.iter().map(move |&end| start..end));
+    let mut pairs: Vec<Range<Millis>> = pairs.filter(|range| !range.is_empty()).collect();
+    pairs.sort_by_key(|range| range.start - range.end);
+    pairs.into_iter().find_map(|now| {
+        let end = shift.back(calendar, now.end).min(now.start);
+        let then = shift.back(calendar, now.start)..end;
+        if then.is_empty() || then.start < kept.start {
+            return None;
+        }
+        let of_then = slices.cover_since(then.clone(), since);
+        let of_now = match now == (cover.from..cover.to) {
+            true => cover.clone(),
+            false => slices.cover_since(now.clone(), since),
+        };
+        (of_then.is_exact(&then) && of_now.is_exact(&now)).then_some((of_now, of_then))
+    })
+}
+
+/// The rows of a question, as far as they are planned.
+struct Rows<'p> {
+    question: &'p Question,
+    columns: &'p [Vec<usize>],
+    factors: &'p [Factor],
+    buckets: Option<&'p [Bucket]>,
+    whole: &'p Segment,
+    range: &'p Range<Millis>,
+    since: Millis,
+}
+
+/// What rows are compared with.
+fn other<S: Slices>(
+    pool: &mut Pool<S>,
+    against: &Against,
+    earlier: Option<Cover>,
+    rows: &Rows,
+) -> Result<Other, Unanswerable> {
+    let slices = pool.slices;
+    let (cover, shift) = match against {
+        Against::Before(shift) => (earlier, *shift),
+        Against::Between(range) => {
+            let cover = whole(slices, range, rows.since);
+            let calendar = &slices.schema().calendar;
+            let shift = Shift::Local(calendar.local_length(&(cover.from..rows.range.start)));
+            (Some(cover).filter(|cover| !cover.pieces.is_empty()), shift)
+        }
+        Against::Other(condition) => return others(slices, condition, rows),
+    };
+    let segments = match (rows.buckets, &cover) {
+        (None, cover) => {
+            let segment = cover
+                .as_ref()
+                .map(|cover| pool.segment(cover, rows.factors));
+            vec![segment]
+        }
+        (Some(buckets), None) => vec![None; buckets.len()],
+        (Some(buckets), Some(_)) => buckets
+            .iter()
+            .map(|bucket| earlier_bucket(pool, bucket, shift, rows))
+            .collect(),
+    };
+    Ok(Other {
+        range: cover.map(|cover| cover.from..cover.to),
+        factors: None,
+        segments,
+    })
+}
+
+/// A bucket so much earlier; `None` where slices do not have its borders.
+fn earlier_bucket<S: Slices>(
+    pool: &mut Pool<S>,
+    bucket: &Bucket,
+    shift: Shift,
+    rows: &Rows,
+) -> Option<Segment> {
+    let slices = pool.slices;
+    let kept = kept_since(slices, rows.since)?;
+    let calendar = &slices.schema().calendar;
+    let own = rows.question.calendar.as_ref().unwrap_or(calendar);
+    let slice = own.slice(rows.question.bucket?, bucket.start);
+    let (start, end) = (
+        slice.start.max(rows.range.start),
+        slice.end.min(rows.range.end),
+    );
+    let then = shift.back(calendar, start)..shift.back(calendar, end);
+    if then.is_empty() || then.start < kept.start || then.end > kept.end {
+        return None;
+    }
+    let cover = slices.cover_since(then.clone(), rows.since);
+    cover
+        .is_exact(&then)
+        .then(|| pool.segment(&cover, rows.factors))
+}
+
+/// The same time, and other events in it.
+fn others(slices: &impl Slices, condition: &Condition, rows: &Rows) -> Result<Other, Unanswerable> {
+    let dimension = condition.dimension;
+    let mut question = rows.question.clone();
+    let mut conditions = question.conditions.iter_mut();
+    let replaced = conditions.find(|own| own.dimension == dimension);
+    let replaced = replaced.filter(|_| !rows.question.by.contains(&dimension));
+    *replaced.ok_or(Unanswerable::NotCompared(dimension))? = condition.clone();
+    let no_time = Cover {
+        from: rows.range.start,
+        to: rows.range.end,
+        pieces: Vec::new(),
+    };
+    let columns = rows.columns.iter().zip(rows.factors);
+    let factors = columns.map(|(dimensions, own)| Factor {
+        lowest: own.lowest,
+        repeats: own.repeats,
+        ..factor(slices, &no_time, dimensions, &question)
+    });
+    let segments = match rows.buckets {
+        None => vec![Some(rows.whole.clone())],
+        Some(buckets) => buckets
+            .iter()
+            .map(|bucket| bucket.segment.clone())
+            .collect(),
+    };
+    Ok(Other {
+        range: Some(rows.range.clone()),
+        factors: Some(factors.collect()),
+        segments,
+    })
 }
 
 /// The buckets of a question.
@@ -503,8 +758,7 @@ fn buckets<S: Slices>(
     pool: &mut Pool<S>,
     question: &Question,
     unit: Span,
-    asked: &Range<Millis>,
-    used: &Range<Millis>,
+    (asked, used, since): (&Range<Millis>, &Range<Millis>, Millis),
     factors: &[Factor],
 ) -> Result<Vec<Bucket>, Unanswerable> {
     let slices = pool.slices;
@@ -519,7 +773,7 @@ fn buckets<S: Slices>(
     if !unit.is_slice() || !may_fit {
         return Err(Unanswerable::Bucket(unit));
     }
-    let kept = slices.kept();
+    let kept = kept_since(slices, since);
     // Time that is not kept has buckets too, of which nothing is known; what was only rounded has none.
     let filled = match (question.gaps, &kept) {
         (Gaps::Left, _) => used.clone(),
@@ -555,11 +809,12 @@ fn buckets<S: Slices>(
             // Nothing has happened yet.
             Some(Segment {
                 sources: vec![Vec::new(); factors.len()],
+                sums: schema.sums_at(slice.start),
             })
         } else if part.is_empty() {
             None
         } else {
-            let cover = slices.cover(part.clone());
+            let cover = slices.cover_since(part.clone(), since);
             cover.is_exact(&part).then(|| pool.segment(&cover, factors))
         };
         if segment.is_none() && slice.end > oldest {

@@ -214,6 +214,15 @@ impl Selection {
         }
     }
 
+    /// The slot that has these values in a selection that rows come from by a table. Numbers that are named there make
+    /// one row.
+    pub fn slot_of_values(&self, values: Numbers) -> Option<Slot> {
+        match self {
+            Selection::Table(table) => table.slot_of(values),
+            Selection::Each | Selection::Named(_) => Some(0),
+        }
+    }
+
     /// The slot that stands for a value of the only dimension that was asked by; `None` where nothing does.
     pub fn slot_of(&self, value: u32) -> Option<Slot> {
         match self {

@@ -253,6 +253,23 @@ fn together(schema: &Schema, dimensions: &[usize]) -> bool {
     dimensions.len() < 2 || schema.group_of(dimensions).is_some()
 }
 
+/// Since when there is all that is known of events that meet these conditions, by the values of a dimension.
+pub fn begun(
+    schema: &Schema,
+    conditions: &[Condition],
+    by: Option<usize>,
+) -> Result<Millis, Unanswerable> {
+    let dimensions = dimensions(schema, conditions, by)?;
+    let since = |dimensions: &[usize]| schema.since(plan::column_of(schema, dimensions));
+    Ok(match together(schema, &dimensions) {
+        true => since(&dimensions),
+        false => {
+            let each = dimensions.chunks(1).map(since);
+            each.fold(Millis::MIN, Millis::max)
+        }
+    })
+}
+
 /// The dimensions of these conditions and of the rows, ascending.
 fn dimensions(
     schema: &Schema,
@@ -274,7 +291,6 @@ impl<'c, S: Slices> Planner<'c, S> {
     pub fn new(slices: &'c S, asked: Asked) -> Result<Planner<'c, S>, Unanswerable> {
         let schema = slices.schema();
         let time = plan::when(slices, asked.time.as_ref());
-        let cover = plan::whole(slices, &time);
         let mut pool = Pool::new(slices);
         let counted = match together(schema, &dimensions(schema, &asked.events, asked.by)?) {
             true => Metric::Events,
@@ -289,6 +305,7 @@ impl<'c, S: Slices> Planner<'c, S> {
             metrics,
             ..Question::everything(asked.confidence)
         };
+        let cover = plan::whole(slices, &time, plan::begun(schema, &question)?);
         Ok(Planner {
             slices,
             asked,
@@ -483,8 +500,7 @@ impl<'c, S: Slices> Planner<'c, S> {
         let bytes = sources.iter().map(Source::bytes).sum();
         let needs = Needs {
             users: true,
-            sums: 0,
-            measures: 0,
+            measures: Vec::new(),
             new: None,
             ..self.rows.needs.clone()
         };
@@ -503,6 +519,8 @@ impl<'c, S: Slices> Planner<'c, S> {
                 bytes,
                 work,
                 phase: Phase::Prepare,
+                comparing: None,
+                comparison: None,
             },
             lines,
             needs,

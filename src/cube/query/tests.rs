@@ -185,6 +185,7 @@ impl Model {
             },
             hash: HashFamily::default(),
             max_bytes: None,
+            history: Default::default(),
         };
         Model {
             schema,
@@ -524,6 +525,7 @@ impl Twin<'_> {
                 variance: sum.variance,
                 method: Method::Hip,
             })),
+            Metric::Returning => unreachable!("other tests ask for them"),
             Metric::Sum(at) => Some(Figure::Exact(sum.sums[at])),
             Metric::PerEvent(at) => {
                 (sum.events > 0).then(|| Figure::Exact(sum.sums[at] / sum.events as f64))

@@ -240,7 +240,9 @@ fn assert_bounded(figure: Bounded, most: f64) {
 /// The same of a rate, which is missing if and only if the whole has nobody.
 fn assert_rate(rate: Option<Bounded>, whole: f64) {
     assert_eq!(rate.is_some(), whole > 0.0);
-    rate.map(|rate| assert_bounded(rate, 1.0));
+    if let Some(rate) = rate {
+        assert_bounded(rate, 1.0);
+    }
 }
 
 fn close(a: f64, b: f64) -> bool {
@@ -524,7 +526,7 @@ mod statistics {
         let empty = Sketch::new(Precision::new(8).unwrap(), HashFamily::default());
         let trials: Vec<_> = (0..TRIALS)
             .map(|_| {
-                let mut sets = [const { () }; 3].map(|()| empty.clone());
+                let mut sets = std::array::from_fn::<_, 3, _>(|_| empty.clone());
                 for (region, n) in REGIONS {
                     for _ in 0..n {
                         let hash = rng.next_u64();

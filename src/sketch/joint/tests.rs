@@ -281,8 +281,8 @@ fn no_step_has_more_users_than_elements() {
     }
 }
 
-/// One set is all of itself and any of itself, and its interval is as sure on either side: what its own sketch says of
-/// it is another estimate of the same number, and does not cut it short.
+/// One set is all of itself and any of itself: what its own sketch says of it is another estimate of the same number,
+/// and does not cut the interval short.
 #[test]
 fn a_set_is_counted_alike_however_it_is_asked_for() {
     for first in (0..20).map(|i| i * 100_000) {
@@ -291,16 +291,24 @@ fn a_set_is_counted_alike_however_it_is_asked_for() {
             added(10, first + 15_000..first + 30_000),
         ]);
         for set in [0, 1].map(SetMask::single) {
-            let count = joint.estimate(Segment::all(set));
-            let (lower, upper) = count.interval(0.95);
-            assert_eq!(
-                (lower, upper),
-                joint.estimate(Segment::any(set)).interval(0.95)
-            );
-            let (below, above) = (count.value - lower, upper - count.value);
-            assert!((below / above - 1.0).abs() < 1e-6, "{below} {above}");
+            let [all, any] = [Segment::all(set), Segment::any(set)].map(|s| joint.estimate(s));
+            assert_eq!(all.value, any.value);
+            assert_eq!(all.interval(0.95), any.interval(0.95));
         }
     }
+}
+
+/// Nested sets leave most regions without elements, and what registers cannot tell of those says nothing about how many
+/// elements the largest has: its interval is as narrow as that of its own sketch, or hardly wider.
+#[test]
+fn the_count_of_a_set_is_not_less_sure_for_sets_inside_it() {
+    let sets = [100_000, 30_000, 9_900, 3_000, 990].map(|n| dense(14, &[0..n]));
+    let (lower, upper) = solve(&sets).intersection(SetMask::FIRST).interval(0.95);
+    let (own_lower, own_upper) = sets[0].estimate().interval(0.95);
+    assert!(
+        upper - lower < 1.2 * (own_upper - own_lower),
+        "{lower} {upper}"
+    );
 }
 
 #[test]
