@@ -10,7 +10,7 @@ use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::commands::figures;
 use crate::cube::Cube;
-use crate::cube::query::CampaignQuery;
+use crate::cube::query::funnels::CampaignQuery;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;

@@ -7,7 +7,7 @@ use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::commands::figures;
 use crate::cube::Cube;
-use crate::cube::query::FunnelQuery;
+use crate::cube::query::funnels::FunnelQuery;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;

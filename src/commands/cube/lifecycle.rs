@@ -8,7 +8,7 @@ use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
 use crate::cube::calendar::Span;
-use crate::cube::query::{Lifecycle as Period, LifecycleQuery, LifecycleQuestion};
+use crate::cube::query::cohorts::{Lifecycle as Period, LifecycleQuery, LifecycleQuestion};
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;

@@ -9,7 +9,7 @@ use crate::commands::fields::Fields;
 use crate::commands::figures;
 use crate::cube::Cube;
 use crate::cube::calendar::Span;
-use crate::cube::query::{Cohort, RetentionQuery, RetentionQuestion};
+use crate::cube::query::cohorts::{Cohort, RetentionQuery, RetentionQuestion};
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;

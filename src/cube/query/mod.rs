@@ -32,18 +32,18 @@
 //!   conditions it holds what meets them and what does not. Rows of named values then say that they are lower bounds.
 //! * With buckets, rows are chosen and ordered by the whole range.
 
-mod analysis;
+pub mod analysis;
 mod best;
-mod cohorts;
+pub mod cohorts;
 mod compare;
 mod cost;
 mod expected;
-mod funnels;
+pub mod funnels;
 mod gather;
 mod ledger;
 mod plan;
 mod selection;
-mod sets;
+pub mod sets;
 
 use super::question::{
     Answer, Comparison, Direction, Figure, Gaps, Level, Metric, Order, Question, Row, Unanswerable,
@@ -51,20 +51,13 @@ use super::question::{
 use super::schema::{OTHER, OTHER_NAME};
 use super::source::{Settled, Slices, Source};
 use crate::sketch::{Precision, Sketch};
-pub use analysis::{Analysis, Finding, Findings, Solver};
 use best::Best;
-pub use cohorts::{
-    Cohort, Followed, Lifecycle, LifecycleQuery, LifecycleQuestion, Lifecycles, RetentionQuery,
-    RetentionQuestion, Retentions, States,
-};
 use compare::{Comparing, Made};
 use cost::Budget;
-pub use funnels::{CampaignQuery, Campaigns, FunnelQuery, Funnels, StepsQuestion};
 use gather::{Gathering, Readers, Tally};
 use ledger::{Ledger, Reach};
 use plan::{Factor, MAX_ROWS, Plan, Pool, Segment};
 use selection::{Numbers, Selection, Slot};
-pub use sets::Operands;
 use std::cmp::Ordering;
 use std::mem;
 use std::ops::Range;

@@ -463,7 +463,7 @@ impl<'c, S: Slices> Planner<'c, S> {
         Ok(())
     }
 
-    /// The query. A row has so many lines in the reply.
+    /// The query. A row has so many lines in the table.
     pub fn finish(mut self, lines: usize) -> SetQuery {
         let mut program: Vec<Op> = Vec::with_capacity(self.aside.len() + self.program.len());
         let nothing = Cover {

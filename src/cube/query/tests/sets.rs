@@ -4,10 +4,12 @@
 //! have the same registers, and the figures must be those that the registers give.
 
 use super::*;
-use crate::cube::query::{
-    CampaignQuery, Cohort, Findings, Followed, FunnelQuery, Lifecycle, LifecycleQuery,
-    LifecycleQuestion, RetentionQuery, RetentionQuestion, Solver, States, StepsQuestion,
+use crate::cube::query::analysis::{Analysis, Findings, Solver};
+use crate::cube::query::cohorts::{
+    Cohort, Followed, Lifecycle, LifecycleQuery, LifecycleQuestion, RetentionQuery,
+    RetentionQuestion, States,
 };
+use crate::cube::query::funnels::{CampaignQuery, FunnelQuery, StepsQuestion};
 use crate::sketch::analytics::{Campaign, FunnelStep, Money, Retained};
 use crate::sketch::joint::Segment;
 
@@ -69,17 +71,19 @@ impl Kind<'_> {
     }
 
     /// Who had such events, and those who stand aside.
-    fn sets(&self, model: &Model, pieces: &[Piece], hull: &[Piece]) -> (Sketch, Vec<Sketch>) {
+    fn sets(&self, model: &Model, pieces: &[Piece], hull: &[Piece]) -> Parts {
         let (own, aside) = self.sides().unwrap();
-        let aside = aside
-            .iter()
-            .map(|&dimension| self.set(model, &[dimension], hull));
+        let aside = aside.iter().map(|&dimension| {
+            let mut conditions = self.conditions.iter();
+            let condition = conditions.find(|it| it.dimension == dimension);
+            (condition.cloned(), self.set(model, &[dimension], hull))
+        });
         (self.set(model, &own, pieces), aside.collect())
     }
 }
 
-/// A set of events, and the sets of users that stand aside.
-type Parts = (Sketch, Vec<Sketch>);
+/// A set of events, and the sets of users that stand aside, with what these must meet.
+type Parts = (Sketch, Vec<(Option<Condition>, Sketch)>);
 
 /// Sets in the order in which they are compared, each once; for each its own mask, and that of all it stands for.
 type Comparison = (Vec<Sketch>, Vec<[SetMask; 2]>);
@@ -87,15 +91,17 @@ type Comparison = (Vec<Sketch>, Vec<[SetMask; 2]>);
 fn compared(sets: &[Parts]) -> Comparison {
     let mut sketches: Vec<Sketch> = vec![];
     let mut masks = vec![];
-    let mut aside_at = None;
+    let mut aside_at: Vec<(&Option<Condition>, usize)> = vec![];
     for (own, aside) in sets {
         sketches.push(own.clone());
         let own = SetMask::single(sketches.len() - 1);
         let mut all = own;
-        if let [aside] = &aside[..] {
-            // There is one of them, the same for all.
-            let at = *aside_at.get_or_insert_with(|| {
+        if let [(condition, aside)] = &aside[..] {
+            // There is one for each condition, the same for all who have it.
+            let known = aside_at.iter().find(|known| known.0 == condition);
+            let at = known.map(|known| known.1).unwrap_or_else(|| {
                 sketches.push(aside.clone());
+                aside_at.push((condition, sketches.len() - 1));
                 sketches.len() - 1
             });
             all = all | SetMask::single(at);
