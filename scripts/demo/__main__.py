@@ -256,7 +256,7 @@ def print_next(report: "Report", port: int, kept: bool) -> None:
     from .load import ALL_KEY, device_key, step_key, visitors_key
 
     exact, answers = report.exact, report.answers
-    periods = [visitors_key(period) for period in exact.periods]
+    periods = [visitors_key(period) for period in (exact.periods if report.cube is None else sorted(exact.periods))]
     devices = [device_key(device) for device in exact.devices]
     steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
     lines: list[list[str]] = []

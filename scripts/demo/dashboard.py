@@ -38,6 +38,7 @@ def visitors(report: "Report", cube: Cube) -> None:
         row = as_map(answer["rows"][0])
         found = named(row, "unique")
         report.judge(named(row, "new"), new)
+        report.judge(named(row, "returning"), exact - new)
         rows.append([name, count(exact), count(found.estimate), error(found.estimate, exact), bounds(found), report.judge(found, exact),
                      *beside(named(row, "new"), new), *beside(named(row, "returning"), exact - new), count(float(row["events"])),
                      *(amount(float(row[measure])) for measure in cube.shape.measures[:2])])
@@ -51,7 +52,7 @@ def values(report: "Report", cube: Cube) -> None:
     others = [name for name in cube.shape.dimensions if name not in elsewhere][:DIMENSIONS_SHOWN]
     if not others:
         return
-    heading(f"Visitors by {' and '.join(others)}, last 7 days (events{' and sums' if cube.shape.measures else ''} are exact)")
+    heading(f"Visitors by {', '.join(others)}: last 7 days (events{' and sums' if cube.shape.measures else ''} are exact)")
     rows = []
     for name in others:
         answer = cube.ask("TOP", name, MOST_VALUES, "LAST", "7d", "AT", cube.now)
@@ -152,7 +153,6 @@ def retention(report: "Report", cube: Cube) -> None:
     if span < DAY:
         return
     answer = cube.ask("RETENTION", "EVERY", unit, "PERIODS", RETENTION_PERIODS, "LAST", duration, "AT", cube.now)
-    heading(f"Retention: who came for the first time, and how many of them were there {_name(unit)}s later; estimates, and (exact)")
     rows = []
     for cohort in map(as_map, answer["rows"]):
         if cohort["size"] is None:
@@ -178,6 +178,7 @@ def retention(report: "Report", cube: Cube) -> None:
     for number in range(1, RETENTION_PERIODS):
         head += [f"+{number}", ""]
     if rows:
+        heading(f"Retention: who came for the first time, and how many of them were there {_name(unit)}s later; estimates, and (exact)")
         table(head, rows)
 
 

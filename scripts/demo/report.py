@@ -70,7 +70,8 @@ class Report:
 
 def visitors(report: Report) -> None:
     """Distinct visitors per period and in total, and what they take in memory."""
-    periods = list(report.exact.periods)
+    # Where there is a cube the periods are dates, in whatever order the file has them; else they are any words.
+    periods = list(report.exact.periods) if report.cube is None else sorted(report.exact.periods)
     shown = periods[-(MOST_ROWS if report.cube is None else MOST_ROWS_BESIDE):]
     precision = report.answers.precision(ALL_KEY)
     heading(f"Sketches: distinct visitors per {report.per}" + (f" (precision {precision})" if precision else ""))

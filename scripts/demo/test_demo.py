@@ -353,7 +353,7 @@ def test_the_dashboard_of_a_file_has_its_dimensions_and_sums(tmp_path):
     rows = section(done.stdout, "Visitors up to")
     assert rows[-1][:3] == ["30", "days", "50"] and rows[-1][-3:] == ["600", "300", "1200"]
     # A column called like a word of questions has a name of its own in the cube.
-    assert "Visitors by land and from_, last 7 days" in done.stdout
+    assert "Visitors by land, from_: last 7 days" in done.stdout
     assert {row[0] for row in section(done.stdout, "Campaigns")} == {"mail", "ad"}
     assert [row[:2] for row in section(done.stdout, "Funnel")] == [["seen", "50"], ["clicked", "50"], ["bought", "50"]]
 
