@@ -59,7 +59,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
                        ("device", "with what"), ("channel", "where they came from: has a table of campaigns with --funnel"),
                        ("day", "the day or other period as written, instead of a time; there is no dashboard then")):
         read.add_argument(f"--{name}", metavar="COL", help=f"column: {what}")
-    read.add_argument("--dimension", metavar="COL", action="append", help="column: another thing to count by, such as page or country; may be repeated")
+    read.add_argument("--dimension", metavar="COL", action="append",
+                      help="column: another thing to count by, such as page or country; may be repeated")
     read.add_argument("--measure", metavar="COL", action="append", help="column: numbers that are summed; may be repeated. Those called "
                                                                         "cost and revenue are what campaigns are charged with")
     read.add_argument("--time-format", metavar="F", help="of strptime, such as '%%d/%%m/%%Y %%H:%%M', or s or ms for Unix time "
@@ -67,7 +68,7 @@ def arguments(line: list[str]) -> argparse.Namespace:
     read.add_argument("--delimiter", metavar="C", help="of CSV (default: found in the header)")
     read.add_argument("--per", choices=("hour", "day", "week", "month"), default="day", help="one sketch per ... (default: day)")
     read.add_argument("--funnel", metavar="A,B,...", help=f"values of the step column in the order of the funnel; one with a comma in it stands in "
-                           f"quotation marks. These steps and the {MOST_VALUES} most frequent others have sketches of their own")
+                           f"quotation marks. These steps and the {MOST_VALUES} most frequent others are told apart")
     # For scripts/run.
     parser.add_argument("--module", type=Path, default=ROOT / "target/release/libredis_hll.so", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
@@ -253,7 +254,7 @@ def should_keep(options: argparse.Namespace) -> bool:
 def print_next(report: "Report", port: int, kept: bool) -> None:
     """Lines to copy, of commands that this server has and keys that it holds."""
     from .cube import KEY, key_value
-    from .load import ALL_KEY, device_key, step_key, visitors_key
+    from .load import device_key, step_key, visitors_key
 
     exact, answers = report.exact, report.answers
     periods = [visitors_key(period) for period in (exact.periods if report.cube is None else sorted(exact.periods))]

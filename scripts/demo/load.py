@@ -1,8 +1,9 @@
 """Loading: every event goes to the server as a client would send it, and into exact sets beside it.
 
 An event is a row for the cube (cube.py), and is added to the sketches of its period (visitors:<period>) and of everybody
-(visitors:all); where there is no cube, to those of its step and device too. Elements are collected for each key and sent as one HLL.ADD with many elements; several such
-commands travel in one pipeline. Nothing is deduplicated on the way: a stream repeats itself, and that is the point.
+(visitors:all); where there is no cube, to those of its step and device too. Elements are collected for each key and sent
+as one HLL.ADD with many elements; several such commands travel in one pipeline. Nothing is deduplicated on the way: a
+stream repeats itself, and that is the point.
 """
 
 import sys
