@@ -395,9 +395,9 @@ const LATE_SHARE: usize = 8;
 /// Cells for which it is worth to go on with a job; what rows owe is saved up until then.
 const BATCH: usize = 256;
 
-/// The effort that goes with it, in bytes of tokens, of which a thousand take about six microseconds. A row brings a few
+/// The effort that goes with it, in bytes of tokens, of which a thousand take about ten microseconds. A row brings a few
 /// for each column and tier, a hundredth of that.
-const BATCH_EFFORT: usize = 12 << 10;
+const BATCH_EFFORT: usize = 6 << 10;
 
 /// Closed slices that may wait to be sealed. Beyond that rows do more.
 const WAITING: usize = 2;

@@ -310,8 +310,8 @@ impl Union {
             }
         }
         if !self.registers.is_empty() {
-            let (registers, precision) = (&mut self.registers, self.precision);
-            tokens.for_each(|token| put(registers, precision, token));
+            let registers = &mut self.registers;
+            tokens.for_each(|token| put(registers, token));
             return;
         }
         tokens.for_each(|token| self.tokens.push(token));
@@ -345,7 +345,7 @@ impl Union {
             self.registers.extend_from_slice(registers);
             let tokens = std::mem::take(&mut self.tokens);
             for &token in &tokens {
-                put(&mut self.registers, self.precision, token);
+                put(&mut self.registers, token);
             }
             self.tokens = tokens;
             self.tokens.clear();
@@ -379,7 +379,7 @@ impl Union {
         }
         self.registers.resize(self.precision.registers(), 0);
         for &token in &self.tokens {
-            put(&mut self.registers, self.precision, token);
+            put(&mut self.registers, token);
         }
         let taken = self.registers.iter().filter(|&&register| register != 0);
         let are_many = taken.count() >= self.precision.max_tokens();
@@ -393,7 +393,7 @@ impl Union {
     fn turn_into_registers(&mut self) {
         self.registers.resize(self.precision.registers(), 0);
         for &token in &self.tokens {
-            put(&mut self.registers, self.precision, token);
+            put(&mut self.registers, token);
         }
         self.tokens.clear();
     }
@@ -465,13 +465,13 @@ impl Union {
     }
 }
 
-/// Puts the hash of a token into registers.
-fn put(registers: &mut [Register], precision: Precision, token: Token) {
-    let hash = token::to_hash(token);
-    if !register::recognize(registers, hash) {
-        let r = &mut registers[register::index(hash, precision)];
-        *r = register::insert(*r, register::level(hash, precision));
-    }
+/// Puts the hash of a token into registers, of which there are 2^p. Without a question whether it is new: a processor
+/// cannot guess the answer, and a wrong guess takes longer than to write.
+#[inline]
+fn put(registers: &mut [Register], token: Token) {
+    let (index, level) = token::place(token, registers.len());
+    let register = &mut registers[index];
+    *register = register::after(*register, level);
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@
 use crate::sketch::register::Register;
 use crate::sketch::rice;
 use crate::sketch::token::{self, Token};
-use crate::sketch::{Precision, TokenSet};
+use crate::sketch::{Precision, TokenSet, kernels};
 
 /// Bits of an index beyond those that registers ask about.
 const SPARE_BITS: u32 = 4;
@@ -87,10 +87,7 @@ pub fn check_tokens(code: &[u8], count: usize, index_bits: u32) -> Option<TokenS
 
 /// Appends the packed form of registers.
 pub fn pack_registers(registers: &[Register], to: &mut Vec<u8>) {
-    let mut counts = [0u32; 256];
-    for &register in registers {
-        counts[usize::from(register)] += 1;
-    }
+    let counts = kernels::histogram(registers);
     let mut frequent: Vec<Register> = (0..NO_VALUE)
         .filter(|&r| counts[usize::from(r)] > 0)
         .collect();
@@ -116,14 +113,20 @@ pub fn pack_registers(registers: &[Register], to: &mut Vec<u8>) {
     }
     let listed = frequent.iter().copied().chain(std::iter::repeat(NO_VALUE));
     to.extend(listed.take(escape.into()));
-    let of_a_byte = registers.chunks_exact((8 / width) as usize);
-    to.extend(of_a_byte.map(|registers| {
-        let symbols = registers
-            .iter()
-            .rev()
-            .map(|&register| symbols[usize::from(register)]);
-        symbols.fold(0, |byte, symbol| byte << width | symbol)
-    }));
+    let symbol = |register: Register, shift: u32| symbols[usize::from(register)] << shift;
+    match width {
+        2 => {
+            let fours = registers.as_chunks().0.iter();
+            to.extend(
+                fours
+                    .map(|&[a, b, c, d]| symbol(a, 0) | symbol(b, 2) | symbol(c, 4) | symbol(d, 6)),
+            );
+        }
+        _ => {
+            let pairs = registers.as_chunks().0.iter();
+            to.extend(pairs.map(|&[a, b]| symbol(a, 0) | symbol(b, 4)));
+        }
+    }
     let is_other = |register: &&Register| symbols[usize::from(**register)] == escape;
     to.extend(registers.iter().filter(is_other));
 }

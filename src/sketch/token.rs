@@ -47,6 +47,19 @@ pub fn to_hash(token: Token) -> u64 {
     u64::from(token >> 6) | (ones_below_the_zeros & !INDEX_MASK)
 }
 
+/// Where a token belongs among so many registers, a power of two: which one, and the level that it reaches there.
+#[inline]
+pub fn place(token: Token, registers: usize) -> (usize, u32) {
+    let (index, zeros) = ((token >> 6) as usize, token & 63);
+    let mask = registers - 1;
+    // Only where nothing but zeros lies above the index do its own bits continue the run.
+    let level = match zeros < MAX_ZEROS {
+        true => zeros + 1,
+        false => (to_hash(token) | mask as u64).leading_zeros() + 1,
+    };
+    (index & mask, level)
+}
+
 /// Whether some hash has this token. Readers of foreign bytes must ask.
 #[inline]
 pub fn is_valid(token: Token) -> bool {
