@@ -515,3 +515,51 @@ def text(value):
 def raw(c, row):
     """A row whose values stay text, as those of statuses."""
     return {key.decode(): value for key, value in row.items()}
+
+
+# Nobody waits
+
+
+def test_a_question_about_thousands_of_slices_is_planned_elsewhere(server, protocol):
+    """An event an hour for more than a year, with hours that are kept as long: the answers are right and come from a thread of
+    their own; in a transaction, where nobody can wait, they are refused."""
+    c, begin, hours = server.client(protocol), 1_700_006_400_000, 9_500
+    c("HLL.CUBE.CREATE", "many", "TIER", "1h", "400d", "TIER", "1d", "400d", "DIMENSION", "step", "VALUES", 4)
+    for first in range(0, hours, 500):
+        rows = [word for i in range(first, first + 500) for word in (begin + i * HOUR, f"user:{i % 700}", "view" if i % 3 else "buy")]
+        c("HLL.CUBE.MADD", "many", "FIELDS", 1, "step", "ROWS", *rows)
+    newest = begin + (hours - 1) * HOUR
+    done = int(server.info(section="hll")["hll_long_answers_done"])
+    by_hour = mapping(c, c("HLL.CUBE.QUERY", "many", "BUCKET", "1h"))
+    assert [(row["bucket"], row["events"]) for row in by_hour["rows"]] == [(begin + i * HOUR, 1) for i in range(hours)]
+    whole = mapping(c, c("HLL.CUBE.COUNT", "many"))
+    assert (whole["unique"], whole["events"]) == (700, hours)
+    funnel = mapping(c, c("HLL.CUBE.FUNNEL", "many", "step", "STEPS", 2, "view", "buy"))
+    (row,) = funnel["rows"]
+    steps = [mapping(c, step) for step in row["steps"]]
+    assert [round(step["users"] / 700, 2) for step in steps] == [1.0, 1.0]
+    days = mapping(c, c("HLL.CUBE.LIFECYCLE", "many", "EVERY", "1d"))["rows"]
+    assert len(days) == -(-hours // 24)
+    c("HLL.CUBE.RETENTION", "many", "EVERY", "1d", "PERIODS", 2, "LAST", "7d", "AT", newest)
+    tiers = [mapping(c, tier)["slices"] for tier in mapping(c, c("HLL.CUBE.INFO", "many"))["tiers"]]
+    assert tiers[0] == hours
+    wait_for("all six to be done", lambda: int(server.info(section="hll")["hll_long_answers_done"]) == done + 6)
+    c("MULTI")
+    c("HLL.CUBE.QUERY", "many", "BUCKET", "1h")
+    c("HLL.CUBE.COUNT", "many", "LAST", "24h", "AT", newest)
+    refusal, answer = c("EXEC")
+    assert "cannot wait inside a transaction" in refusal.text and mapping(c, answer)["events"] == 25
+
+
+def test_rows_that_would_take_long_are_refused(server):
+    """A cube of many columns takes fewer rows at a time, and fewer of those that come late; nothing is counted then."""
+    c, begin = server.client(3), 1_700_006_400_000
+    c("HLL.CUBE.CREATE", "wide", "TIER", "1h", "48h", "TIER", "1d", "30d", *(word for i in range(19) for word in ("DIMENSION", f"d{i}")))
+    rows = [word for i in range(1_001) for word in (begin + i, f"user:{i}")]
+    assert "20 columns, 60 cells for a late row" in refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows, match="more than 20000 cells")
+    assert mapping(c, c("HLL.CUBE.COUNT", "wide"))["events"] == 0
+    assert mapping(c, c("HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows[2:]))["counted"] == 1_000
+    c("HLL.CUBE.ADD", "wide", begin + 40 * HOUR, "later")
+    late = [word for i in range(400) for word in (begin + i, f"user:{i}")]
+    refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *late, match="the rows from 334 on")
+    assert mapping(c, c("HLL.CUBE.COUNT", "wide"))["events"] == 1_001

@@ -1088,6 +1088,15 @@ impl Cube {
         horizon.map_or(Millis::MIN, |horizon| horizon.gone[tier])
     }
 
+    /// How many slices there are in a range, of all tiers.
+    pub fn slices_in(&self, range: Range<Millis>) -> usize {
+        let in_tier = |slices: &BTreeMap<Millis, Slice>| match range.is_empty() {
+            true => 0,
+            false => slices.range(range.clone()).count(),
+        };
+        self.tiers.iter().map(in_tier).sum()
+    }
+
     /// The slices that make up a range, of those that begin at an instant or later.
     pub fn cover(&self, range: Range<Millis>, since: Millis) -> Cover {
         let kept = |tier: usize| {

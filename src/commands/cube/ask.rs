@@ -1,6 +1,6 @@
 //! What the commands that ask have in common: ranges and conditions on the way in, rows on the way out.
 
-use super::{At, dimension, span, timestamp};
+use super::{At, dimension, planning, span, timestamp};
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
 use crate::cube::calendar::{Millis, Period, Span};
@@ -411,7 +411,7 @@ pub fn ask(
     more: impl FnOnce(&Context, &Cube, &mut Question) -> Result<(), CommandError>,
     shape: Shape,
 ) -> Outcome {
-    let (query, shown) = {
+    let plan = {
         let key = ctx.read::<Cube>(key.into())?;
         let cube = super::required(&key)?;
         let mut question = about.question(ctx, cube)?;
@@ -429,17 +429,20 @@ pub fn ask(
             comparison: None,
             side_by_side: matches!(question.against, Some(Against::Other(_))),
         };
-        let query = Query::plan(cube, question).map_err(|why| unanswerable(cube.schema(), why))?;
-        shown.precision = query.precision();
-        (query, shown)
+        let slices = planning::slices(cube, question.time.as_ref());
+        planning::plan(ctx, cube, slices, move |cube| {
+            let query = Query::plan(cube, question);
+            let query = query.map_err(|why| unanswerable(cube.schema(), why))?;
+            shown.precision = query.precision();
+            let asking = Asking {
+                query,
+                shown,
+                shape,
+            };
+            Ok((asking.query.expected(), asking.query.bytes(), asking))
+        })?
     };
-    let (expected, bytes) = (query.expected(), query.bytes());
-    let asking = Asking {
-        query,
-        shown,
-        shape,
-    };
-    ctx.answer(expected, bytes, asking)
+    plan.answer(ctx)
 }
 
 fn millis(at: Millis) -> Reply {

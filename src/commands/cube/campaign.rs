@@ -64,9 +64,10 @@ impl Command for Campaign {
             let question = steps(ctx, cube, about, arguments.dimension, values, arguments.by)?;
             let [cost, revenue] = [arguments.cost, arguments.revenue]
                 .map(|name| name.map(|name| measure(cube, name)).transpose());
+            let (cost, revenue) = (cost?, revenue?);
             Ok(Planned {
                 by: question.by,
-                analysis: CampaignQuery::plan(cube, &question, cost?, revenue?),
+                analysis: Box::new(move |cube| CampaignQuery::plan(cube, &question, cost, revenue)),
             })
         };
         let lines = |begin: &dyn Fn() -> Fields, campaign: Option<Figures>| {

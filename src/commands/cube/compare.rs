@@ -2,7 +2,7 @@
 //! findings on the way out.
 
 use super::ask::{About, dimensions, unanswerable};
-use super::dimension;
+use super::{dimension, planning};
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
 use crate::cube::calendar::Millis;
@@ -174,19 +174,25 @@ where
     S: Solver + Send + 'static,
     S::Figures: Send + 'static,
 {
-    let comparing = {
+    let plan = {
         let key = ctx.read::<Cube>(key.into())?;
         let cube = super::required(&key)?;
         let Planned { by, analysis } = plan(ctx, cube)?;
-        Comparing {
-            analysis: analysis.map_err(|why| no_findings(cube.schema(), why))?,
-            schema: cube.shared_schema(),
-            by,
-            lines,
-        }
+        // Who came earlier, and in other periods, is asked of all slices.
+        let slices = planning::slices(cube, None);
+        planning::plan(ctx, cube, slices, move |cube| {
+            let analysis = analysis(cube).map_err(|why| no_findings(cube.schema(), why))?;
+            let (expected, bytes) = (analysis.expected(), analysis.bytes());
+            let comparing = Comparing {
+                analysis,
+                schema: cube.shared_schema(),
+                by,
+                lines,
+            };
+            Ok((expected, bytes, comparing))
+        })?
     };
-    let (expected, bytes) = (comparing.analysis.expected(), comparing.analysis.bytes());
-    ctx.answer(expected, bytes, comparing)
+    plan.answer(ctx)
 }
 
 /// Unix milliseconds, or null.
@@ -198,6 +204,9 @@ pub fn instant(at: Option<Millis>) -> Reply {
 pub struct Planned<S: Solver> {
     /// The dimension whose values are rows.
     pub by: Option<usize>,
-    /// The sets, if there are such.
-    pub analysis: Result<Analysis<S>, Unanswerable>,
+    /// Finds the sets, if there are such.
+    pub analysis: FindSets<S>,
 }
+
+/// See [`Planned`].
+type FindSets<S> = Box<dyn FnOnce(&Cube) -> Result<Analysis<S>, Unanswerable> + Send>;

@@ -61,7 +61,7 @@ impl Command for Funnel {
             let question = steps(ctx, cube, about, arguments.dimension, names, arguments.by)?;
             Ok(Planned {
                 by: question.by,
-                analysis: FunnelQuery::plan(cube, &question),
+                analysis: Box::new(move |cube| FunnelQuery::plan(cube, &question)),
             })
         };
         let lines = move |begin: &dyn Fn() -> Fields, steps: Vec<FunnelStep>| {

@@ -1,5 +1,6 @@
 //! `HLL.CUBE.INFO key`: what a cube is made for, what it holds and what it takes.
 
+use super::planning;
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
 use crate::cube::body::{ColumnInfo, TierInfo};
@@ -9,7 +10,10 @@ use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Key, KeyUsage};
+use crate::server::workers::Work;
 use crate::syntax;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 syntax! {
     /// Which cube.
@@ -33,43 +37,77 @@ impl Command for Info {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let key = ctx.read::<Cube>(arguments.key.into())?;
-        let cube = super::required(&key)?;
-        let schema = cube.schema();
-        let mut reply = Fields::new();
-        let tiers = cube.tier_infos().into_iter().map(tier).collect();
-        reply.field("tiers", Reply::Array(tiers));
-        let columns = cube.column_infos().into_iter().map(column).collect();
-        reply.field("columns", Reply::Array(columns));
-        let measures = schema
-            .measures
-            .iter()
-            .map(|name| Reply::Text(name.clone().into()));
-        reply.field("measures", Reply::Array(measures.collect()));
-        let since = (0..schema.measures.len()).map(|at| schema.measure_since(at));
-        let since = since.map(|since| optional(Some(since).filter(|&since| since > Millis::MIN)));
-        reply.field("measures_since", Reply::Array(since.collect()));
-        reply.field(
-            "new_precision",
-            optional(schema.new.map(|precision| i64::from(precision.bits()))),
-        );
-        reply.field(
-            "zone",
-            Reply::Text(schema.calendar.zone.name().to_owned().into()),
-        );
-        reply.field("hash", schema.hash.name());
-        reply.field("newest", optional(cube.newest()));
-        reply.field("late", integer(cube.late()));
-        reply.field("too_late", integer(cube.too_late));
-        reply.field("duplicates", integer(cube.duplicates));
-        reply.field("waiting", cube.waiting());
-        reply.field(
-            "max_bytes",
-            optional(schema.max_bytes.map(|bytes| bytes as i64)),
-        );
-        reply.field("memory_bytes", cube.memory_bytes());
-        Ok(reply.into())
+        let plan = {
+            let key = ctx.read::<Cube>(arguments.key.into())?;
+            let cube = super::required(&key)?;
+            let memory_bytes = cube.memory_bytes();
+            let looked_at = planning::slices(cube, None) * cube.schema().columns();
+            // Slices that are due and not made yet are made to be described.
+            let to_make = match cube.waiting() {
+                0 => 0,
+                _ => planning::FEW,
+            };
+            planning::plan(
+                ctx,
+                cube,
+                looked_at / CELLS_OF_A_SLICE + to_make,
+                move |cube| {
+                    let reply = describe(cube, memory_bytes);
+                    Ok((Duration::ZERO, 0, Description(Some(reply))))
+                },
+            )?
+        };
+        plan.answer(ctx)
     }
+}
+
+/// Cells that are looked at in the time in which a question is planned for a slice.
+const CELLS_OF_A_SLICE: usize = 4;
+
+/// What is said of a cube.
+struct Description(Option<Reply>);
+
+impl Work for Description {
+    fn step(&mut self) -> ControlFlow<Outcome> {
+        ControlFlow::Break(Ok(self.0.take().unwrap_or(Reply::Null)))
+    }
+}
+
+fn describe(cube: &Cube, memory_bytes: usize) -> Reply {
+    let schema = cube.schema();
+    let mut reply = Fields::new();
+    let tiers = cube.tier_infos().into_iter().map(tier).collect();
+    reply.field("tiers", Reply::Array(tiers));
+    let columns = cube.column_infos().into_iter().map(column).collect();
+    reply.field("columns", Reply::Array(columns));
+    let measures = schema
+        .measures
+        .iter()
+        .map(|name| Reply::Text(name.clone().into()));
+    reply.field("measures", Reply::Array(measures.collect()));
+    let since = (0..schema.measures.len()).map(|at| schema.measure_since(at));
+    let since = since.map(|since| optional(Some(since).filter(|&since| since > Millis::MIN)));
+    reply.field("measures_since", Reply::Array(since.collect()));
+    reply.field(
+        "new_precision",
+        optional(schema.new.map(|precision| i64::from(precision.bits()))),
+    );
+    reply.field(
+        "zone",
+        Reply::Text(schema.calendar.zone.name().to_owned().into()),
+    );
+    reply.field("hash", schema.hash.name());
+    reply.field("newest", optional(cube.newest()));
+    reply.field("late", integer(cube.late()));
+    reply.field("too_late", integer(cube.too_late));
+    reply.field("duplicates", integer(cube.duplicates));
+    reply.field("waiting", cube.waiting());
+    reply.field(
+        "max_bytes",
+        optional(schema.max_bytes.map(|bytes| bytes as i64)),
+    );
+    reply.field("memory_bytes", memory_bytes);
+    reply.into()
 }
 
 fn integer(number: u64) -> Reply {

@@ -60,7 +60,7 @@ impl Command for Lifecycle {
             };
             Ok(Planned {
                 by: None,
-                analysis: LifecycleQuery::plan(cube, &question),
+                analysis: Box::new(move |cube| LifecycleQuery::plan(cube, &question)),
             })
         };
         let lines = |begin: &dyn Fn() -> Fields, periods: Vec<Period>| {

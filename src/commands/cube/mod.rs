@@ -12,6 +12,7 @@ pub mod funnel;
 pub mod info;
 pub mod lifecycle;
 pub mod madd;
+mod planning;
 pub mod query;
 pub mod retention;
 pub mod series;

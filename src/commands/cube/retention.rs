@@ -70,7 +70,7 @@ impl Command for Retention {
             };
             Ok(Planned {
                 by: question.by,
-                analysis: RetentionQuery::plan(cube, &question),
+                analysis: Box::new(move |cube| RetentionQuery::plan(cube, &question)),
             })
         };
         let lines = |begin: &dyn Fn() -> Fields, cohorts: Vec<Cohort>| {

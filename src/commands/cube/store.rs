@@ -2,6 +2,7 @@
 //! asked of sketches.
 
 use super::ask::{About, ConditionClause, RANGE, Range, WHERE, unanswerable};
+use super::planning;
 use crate::commands::CONFIDENCE;
 use crate::cube::Cube;
 use crate::cube::query::UnionQuery;
@@ -15,6 +16,7 @@ use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Key, KeyUsage};
 use crate::sketch::Sketch;
 use crate::syntax;
+use std::time::Duration;
 
 syntax! {
     /// Where to, where from, and which users.
@@ -52,13 +54,14 @@ impl Command for Store {
                 confidence: CONFIDENCE.1,
             };
             let asked = about.question(ctx, cube)?;
+            let planning = planning::expected(planning::slices(cube, asked.time.as_ref()));
+            if !is_short(planning) {
+                return Err(too_long(planning));
+            }
             let mut query =
                 UnionQuery::plan(cube, asked).map_err(|why| unanswerable(cube.schema(), why))?;
             if !is_short(query.expected()) {
-                return Err(CommandError::invalid(format_args!(
-                    "the union may take {} ms, and a write cannot wait, store a shorter range or fewer values",
-                    query.expected().as_millis()
-                )));
+                return Err(too_long(query.expected()));
             }
             loop {
                 if let Some(sketch) = query.step() {
@@ -71,4 +74,11 @@ impl Command for Store {
         key.replace(sketch, c"hll.cube.store", propagation);
         Ok(Reply::Ok)
     }
+}
+
+fn too_long(expected: Duration) -> CommandError {
+    CommandError::invalid(format_args!(
+        "the union may take {} ms, and a write cannot wait, store a shorter range or fewer values",
+        expected.as_millis()
+    ))
 }
