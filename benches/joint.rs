@@ -1540,7 +1540,8 @@ fn widths_of_funnels(
         })
         .collect();
     let mut page = table("step, and figure", precisions);
-    let figures: [(&str, fn(&Widths) -> f64); 3] = [
+    type Width = fn(&Widths) -> f64;
+    let figures: [(&str, Width); 3] = [
         ("`users`", |widths| widths.users),
         ("`conversion`", |widths| widths.conversion),
         ("`overall`", |widths| widths.overall),

@@ -14,7 +14,7 @@ pub mod intern;
 pub mod merge;
 pub mod numbers;
 pub mod open;
-mod pack;
+pub mod pack;
 pub mod paged;
 pub mod query;
 pub mod question;

@@ -12,7 +12,7 @@
 //!    <---------------- header: bincode, standard configuration ------------------>
 //! ```
 //!
-//! The header says how the sketch was made and how the rest is to be read: [`super::tokens`] or
+//! The header says how the sketch was made and how the rest is to be read: [`rice`] or
 //! [`super::registers`]. docs/format.md draws every byte, so that the format outlives the crates that
 //! write it here.
 //!
