@@ -23,7 +23,7 @@
 //!
 //! That comes to 2.6 bits a register where users are a quarter of the registers, and to 4.8 where they are many, within
 //! a fifth of the entropy; a symbol is read by one look into a table. Where it would not be shorter, the width is 8 and
-//! registers are as they are. Unused places of the list are [`NO_VALUE`].
+//! registers are as they are. Unused places of the list are 255, which no register is.
 
 use crate::sketch::register::Register;
 use crate::sketch::rice;

@@ -26,7 +26,7 @@ pub enum Users<'a> {
 pub enum Registers<'a> {
     /// As they are, 2^p of them.
     Plain(&'a [Register]),
-    /// Packed; see [`pack`](super::pack).
+    /// Packed; see [`pack`].
     Packed(Precision, &'a [u8]),
 }
 
@@ -82,7 +82,7 @@ pub enum Tokens<'a> {
     },
     /// Cut to so many index bits, one after the other, ascending.
     Cut(&'a [Token], u32),
-    /// The same packed; see [`pack`](super::pack).
+    /// The same packed; see [`pack`].
     Packed {
         /// Their code.
         code: &'a [u8],

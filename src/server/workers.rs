@@ -1,6 +1,6 @@
 //! A queue of long work, and the threads that do it.
 //!
-//! **Fair**: work is done in steps, and a thread that has spent [`SLICE`] on one piece of work looks who has
+//! **Fair**: work is done in steps, and a thread that has spent `SLICE` on one piece of work looks who has
 //! had the least so far and goes on with that. So a new client waits for a step or two, however many long
 //! tables are being computed, and who has had much lets the others go first. (In the literature: least
 //! attained service; Nuyens and Wierman 2008.) A table that never gets its turn because shorter work keeps

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The header says how the sketch was made and how the rest is to be read: [`rice`] or
-//! [`super::registers`]. docs/format.md draws every byte, so that the format outlives the crates that
+//! `registers`. docs/format.md draws every byte, so that the format outlives the crates that
 //! write it here.
 //!
 //! The sketch of the one element `a`, at the default precision:
