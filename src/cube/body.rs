@@ -457,6 +457,12 @@ pub struct Watch<'c> {
 }
 
 impl Watch<'_> {
+    /// Whether an event of this time begins a slice that is newer than all.
+    pub fn begins_slice(&self, at: Millis) -> bool {
+        let horizon = self.horizon.as_ref();
+        horizon.is_none_or(|horizon| at >= horizon.newest.end)
+    }
+
     /// What would become of an event of this time.
     pub fn judge(&mut self, at: Millis) -> Verdict {
         match &mut self.horizon {

@@ -41,6 +41,9 @@ const MOST_ROWS: usize = 3_000;
 /// time has one in each column, and one that comes late one in each column of every tier, and some of the work it makes.
 const MOST_CELLS: usize = 20_000;
 
+/// A row that begins a slice is like so many others: the slice before is closed by it, and coarser ones are made.
+const ROWS_OF_A_SLICE: usize = 60;
+
 /// See the head of this file.
 pub struct MAdd;
 
@@ -155,7 +158,9 @@ fn check_rows(
         })?;
         let at = gate.time(cube, at).map_err(in_row)?;
         read_row(cube, fields, row).map_err(in_row)?;
+        let begins_slice = watch.begins_slice(at);
         match watch.judge(at) {
+            Verdict::InTime if begins_slice => cells += columns * ROWS_OF_A_SLICE,
             Verdict::InTime => cells += columns,
             Verdict::Late => cells += of_late,
             Verdict::TooLate(error) => {
@@ -167,9 +172,10 @@ fn check_rows(
         }
         if cells > MOST_CELLS && !gate.is_replayed() {
             return Err(CommandError::invalid(format_args!(
-                "the rows from {} on would be counted in more than {MOST_CELLS} cells ({columns} columns, {of_late} cells for \
-                 a late row), send them in several commands",
-                number + 1
+                "the rows from {} on would be counted in more than {MOST_CELLS} cells ({columns} for a row, {of_late} for a \
+                 late one, {} for one that begins a slice), send them in several commands",
+                number + 1,
+                columns * ROWS_OF_A_SLICE
             )));
         }
         times.push(at);

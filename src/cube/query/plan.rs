@@ -239,7 +239,7 @@ impl Plan {
             })
         });
         let by = by.collect();
-        let whole_segment = pool.segment(&cover, &factors);
+        let mut whole_segment = pool.segment(&cover, &factors);
         let buckets = match question.bucket {
             None => None,
             Some(unit) => {
@@ -247,6 +247,15 @@ impl Plan {
                 Some(buckets(pool, &question, unit, time, &factors)?)
             }
         };
+        // A coarse slice keeps fewer values apart than its finer ones together, so rows that are looked at bucket by
+        // bucket are those of the buckets.
+        if let Some(buckets) = buckets.as_ref().filter(|_| !question.by.is_empty()) {
+            let segments = || buckets.iter().filter_map(|bucket| bucket.segment.as_ref());
+            for (factor, sources) in whole_segment.sources.iter_mut().enumerate() {
+                let of_factor = segments().flat_map(|segment| &segment.sources[factor]);
+                *sources = of_factor.copied().collect();
+            }
+        }
         let uses_users = |metric: &Metric| {
             let with_users = matches!(metric, Metric::Unique | Metric::Returning);
             with_users || matches!(metric, Metric::PerUser(_))
@@ -604,6 +613,12 @@ fn solution<'f>(factors: impl IntoIterator<Item = &'f Factor>) -> f64 {
     joint_cost::solution(&sketches).as_nanos() as f64
 }
 
+/// Borders of each tier at which a time may end to be compared: as many as the days by which months differ, and one.
+const DAYS_OF_MONTHS: usize = 4;
+
+/// By how much two times that are as long on the clock may differ.
+const CLOCK_CHANGES: Millis = 2 * 3_600_000;
+
 /// The time that was asked about and the same so much earlier, both cut to borders that both have; `None` where the
 /// earlier one is not kept.
 fn before(
@@ -621,7 +636,12 @@ fn before(
         slice if slice.start == cover.from => cover.from,
         slice => slice.end,
     });
-    let ends = tiers.map(|tier| slice_at(tier, cover.to).start);
+    // A month has up to three days that the one before it does not have.
+    let ends = tiers.flat_map(|tier| {
+        let last = slice_at(tier, cover.to).start;
+        let before = |end: &Millis| Some(slice_at(tier, end - 1).start);
+        std::iter::successors(Some(last), before).take(DAYS_OF_MONTHS)
+    });
     let starts: BTreeSet<Millis> = starts.chain([cover.from]).collect();
     let ends: BTreeSet<Millis> = ends.chain([cover.to]).collect();
     // From the longest.
@@ -631,9 +651,11 @@ fn before(
     let mut pairs: Vec<Range<Millis>> = pairs.filter(|range| !range.is_empty()).collect();
     pairs.sort_by_key(|range| range.start - range.end);
     pairs.into_iter().find_map(|now| {
-        let end = shift.back(calendar, now.end).min(now.start);
-        let then = shift.back(calendar, now.start)..end;
-        if then.is_empty() || then.start < kept.start {
+        let then = shift.back(calendar, now.start)..shift.back(calendar, now.end);
+        // As long but for changes of the clock, and not the same time once more.
+        let longer = (then.end - then.start) - (now.end - now.start);
+        let is_as_long = longer.abs() <= CLOCK_CHANGES && then.end <= now.start;
+        if then.is_empty() || !is_as_long || then.start < kept.start {
             return None;
         }
         let of_then = slices.cover_since(then.clone(), since);
