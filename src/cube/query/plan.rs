@@ -248,12 +248,16 @@ impl Plan {
             }
         };
         // A coarse slice keeps fewer values apart than its finer ones together, so rows that are looked at bucket by
-        // bucket are those of the buckets.
-        if let Some(buckets) = buckets.as_ref().filter(|_| !question.by.is_empty()) {
-            let segments = || buckets.iter().filter_map(|bucket| bucket.segment.as_ref());
-            for (factor, sources) in whole_segment.sources.iter_mut().enumerate() {
-                let of_factor = segments().flat_map(|segment| &segment.sources[factor]);
-                *sources = of_factor.copied().collect();
+        // bucket are those of the buckets, if all of these are known.
+        let segments = buckets.as_ref().filter(|_| !question.by.is_empty());
+        let segments = segments.and_then(|buckets: &Vec<Bucket>| {
+            let segments = buckets.iter().map(|bucket| bucket.segment.as_ref());
+            segments.collect::<Option<Vec<&Segment>>>()
+        });
+        for (factor, sources) in whole_segment.sources.iter_mut().enumerate() {
+            if let Some(segments) = &segments {
+                let of_factor = segments.iter().map(|segment| &segment.sources[factor]);
+                *sources = of_factor.flatten().copied().collect();
             }
         }
         let uses_users = |metric: &Metric| {

@@ -745,7 +745,15 @@ fn twin(model: &Model, question: &Question) -> Option<Answer> {
         }
         buckets
     });
-    Some(twin.answer(range, &whole.pieces, buckets.as_deref()))
+    // Rows by bucket are those of the buckets, if all of them are known.
+    let known = buckets.iter().filter(|_| !question.by.is_empty());
+    let known = known.flat_map(|buckets| buckets.iter().map(|bucket| bucket.pieces.clone()));
+    let pieces = match buckets.is_some() && !question.by.is_empty() {
+        true => known.collect::<Option<Vec<Vec<Piece>>>>(),
+        false => None,
+    };
+    let pieces = pieces.map_or(whole.pieces, |pieces| pieces.concat());
+    Some(twin.answer(range, &pieces, buckets.as_deref()))
 }
 
 fn run(mut query: Query) -> Result<Answer, Unanswerable> {
