@@ -16,7 +16,10 @@ from .events import Event
 
 KEY = "shop"
 TIERS = ("5m", "3h", "1h", "48h", "1d", "90d", "1w", "53w", "1mo", "36mo")  # a slice and how long it is kept, in turn
-CELLS_PER_COMMAND = 20_000  # that HLL.CUBE.MADD counts at most, a late row in each column of every tier and once more
+# What HLL.CUBE.MADD counts at most: cells, of which a late row has one in each column of every tier and once more, and one
+# that begins a newer slice as many as sixty others.
+CELLS_PER_COMMAND, ROWS_PER_COMMAND, LATE, BEGINS_SLICE = 20_000, 500, len(TIERS) // 2 + 1, 60
+FINEST = 300_000  # milliseconds of a slice
 COMMANDS_PER_PIPELINE = 20
 MOST_NAME, MOST_VALUE = 60, 1024  # bytes
 NEW_PRECISION = 16
@@ -74,10 +77,9 @@ class Shape:
         return [*((event.step,) if self.has[0] else ()), *((event.device,) if self.has[1] else ()), *event.others]
 
     @property
-    def rows(self) -> int:
-        """Of a command: as many as it takes even if all are late."""
-        columns = 1 + len(self.dimensions) + len(self.groups)
-        return min(500, CELLS_PER_COMMAND // (columns * (len(TIERS) // 2 + 1)))
+    def effort(self) -> int:
+        """Of a command: rows that would take as long as it may."""
+        return CELLS_PER_COMMAND // (1 + len(self.dimensions) + len(self.groups))
 
 
 class Facts:
@@ -162,7 +164,7 @@ class Cube:
         self._words: dict[str | None, tuple[bytes, bytes]] = {}
         self._nothing = word(b"")
         self._rows: list[bytes] = []
-        self._most_rows = shape.rows
+        self._effort, self._newest = 0, -1
         self._queued: list[bytes] = []
         self._sent = 0
         self.late = self.commands = self.asked = 0
@@ -171,10 +173,13 @@ class Cube:
     def add(self, event: Event) -> None:
         values = [self._words.get(value) or self._learn(value) for value in self.shape.values_of(event)]
         self.facts.note(event, [value for value, _ in values])
+        slice_ = (event.time or 0) // FINEST
+        effort = BEGINS_SLICE if slice_ > self._newest else LATE
+        if self._effort + effort > self.shape.effort or len(self._rows) == ROWS_PER_COMMAND:
+            self._queue()
+        self._effort, self._newest = self._effort + effort, max(self._newest, slice_)
         self._rows.append(b"".join((word(b"%d" % (event.time or 0)), word(event.user), *(packed for _, packed in values),
                                     *(self._nothing if number is None else word(repr(number).encode()) for number in event.sums))))
-        if len(self._rows) == self._most_rows:
-            self._queue()
 
     def _learn(self, value: str | None) -> tuple[bytes, bytes]:
         """A value as it is sent, and as a word of a command."""
@@ -184,7 +189,7 @@ class Cube:
 
     def _queue(self) -> None:
         self._queued.append(b"".join((b"*%d\r\n" % (self._head_words + self._row_words * len(self._rows)), self._head, *self._rows)))
-        self._rows = []
+        self._rows, self._effort = [], 0
         self.commands += 1
         if len(self._queued) == COMMANDS_PER_PIPELINE:
             self._send()
