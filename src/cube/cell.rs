@@ -377,10 +377,7 @@ impl Union {
         if self.tokens.len() < self.precision.max_tokens() {
             return false;
         }
-        self.registers.resize(self.precision.registers(), 0);
-        for &token in &self.tokens {
-            put(&mut self.registers, token);
-        }
+        self.put_tokens();
         let taken = self.registers.iter().filter(|&&register| register != 0);
         let are_many = taken.count() >= self.precision.max_tokens();
         match are_many {
@@ -391,11 +388,16 @@ impl Union {
     }
 
     fn turn_into_registers(&mut self) {
+        self.put_tokens();
+        self.tokens.clear();
+    }
+
+    /// Makes registers of the tokens, which stay.
+    fn put_tokens(&mut self) {
         self.registers.resize(self.precision.registers(), 0);
         for &token in &self.tokens {
             put(&mut self.registers, token);
         }
-        self.tokens.clear();
     }
 
     /// How many users: of one cell its own estimate, else their number, or the most likely one.

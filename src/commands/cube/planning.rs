@@ -37,17 +37,15 @@ enum Stage<W> {
 
 impl<W: Work> Work for Stage<W> {
     fn step(&mut self) -> ControlFlow<Outcome> {
-        match std::mem::replace(self, Stage::Over) {
-            Stage::Unplanned(plan) => match plan() {
+        if let Stage::Planned(work) = self {
+            return work.step();
+        }
+        // Nobody goes on with what has failed to be planned.
+        if let Stage::Unplanned(plan) = std::mem::replace(self, Stage::Over) {
+            match plan() {
                 Ok((_, _, work)) => *self = Stage::Planned(work),
                 Err(error) => return ControlFlow::Break(Err(error)),
-            },
-            Stage::Planned(mut work) => {
-                work.step()?;
-                *self = Stage::Planned(work);
             }
-            // Nobody asks a second time.
-            Stage::Over => {}
         }
         ControlFlow::Continue(())
     }

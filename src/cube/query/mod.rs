@@ -176,14 +176,19 @@ impl Query {
     /// Looks everything up that the answer needs.
     pub fn plan<S: Slices>(slices: &S, question: Question) -> Result<Query, Unanswerable> {
         let (work, expected, bytes) = Work::plan(slices, question)?;
-        Ok(Query {
+        Ok(Query::begin(work, expected, bytes))
+    }
+
+    /// Of work that nothing has been done of.
+    fn begin(work: Work, expected: Duration, bytes: usize) -> Query {
+        Query {
             expected,
             bytes,
             work,
             phase: Phase::Prepare,
             comparing: None,
             comparison: None,
-        })
+        }
     }
 
     /// About how long all steps take together.
@@ -336,13 +341,17 @@ impl Work {
         let sources = pool.into_sources();
         let expected = expected::answer(&plan, &sources);
         let bytes = sources.iter().map(Source::bytes).sum();
-        let work = Work {
+        Ok((Work::new(plan, sources), expected, bytes))
+    }
+
+    /// Of a plan and its sources, none of them settled yet.
+    fn new(plan: Plan, sources: Vec<Source>) -> Work {
+        Work {
             plan,
             pool: Vec::with_capacity(sources.len()),
             waiting: sources.into_iter(),
             selected: 0,
-        };
-        Ok((work, expected, bytes))
+        }
     }
 
     /// Settles sources and selects numbers; whether that is done.

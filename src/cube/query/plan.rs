@@ -239,7 +239,6 @@ impl Plan {
             })
         });
         let by = by.collect();
-        let mut whole_segment = pool.segment(&cover, &factors);
         let buckets = match question.bucket {
             None => None,
             Some(unit) => {
@@ -254,12 +253,18 @@ impl Plan {
             let segments = buckets.iter().map(|bucket| bucket.segment.as_ref());
             segments.collect::<Option<Vec<&Segment>>>()
         });
-        for (factor, sources) in whole_segment.sources.iter_mut().enumerate() {
-            if let Some(segments) = &segments {
-                let of_factor = segments.iter().map(|segment| &segment.sources[factor]);
-                *sources = of_factor.flatten().copied().collect();
-            }
-        }
+        let whole_segment = match segments {
+            None => pool.segment(&cover, &factors),
+            Some(segments) => Segment {
+                sources: (0..factors.len())
+                    .map(|factor| {
+                        let of_factor = segments.iter().map(|segment| &segment.sources[factor]);
+                        of_factor.flatten().copied().collect()
+                    })
+                    .collect(),
+                sums: schema.sums_at(cover.from),
+            },
+        };
         let uses_users = |metric: &Metric| {
             let with_users = matches!(metric, Metric::Unique | Metric::Returning);
             with_users || matches!(metric, Metric::PerUser(_))

@@ -36,7 +36,7 @@ use super::cost::{self, Budget};
 use super::gather::{Gathering, Readers};
 use super::plan::{self, Factor, MAX_ROWS, Needs, Plan, Pool, Segment};
 use super::selection::Selection;
-use super::{Phase, Query, Work, expected};
+use super::{Query, Work, expected};
 use crate::sketch::joint::{Joint, MAX_SETS, SetMask, cost as joint_cost};
 use crate::sketch::token::{self, INDEX_BITS};
 use crate::sketch::{Dense, Sketch, Token, TokenSet};
@@ -504,24 +504,11 @@ impl<'c, S: Slices> Planner<'c, S> {
             new: None,
             ..self.rows.needs.clone()
         };
-        let work = Work {
-            plan: self.rows,
-            pool: Vec::with_capacity(sources.len()),
-            waiting: sources.into_iter(),
-            selected: 0,
-        };
         SetQuery {
             expected,
             bytes,
             level,
-            rows: Query {
-                expected,
-                bytes,
-                work,
-                phase: Phase::Prepare,
-                comparing: None,
-                comparison: None,
-            },
+            rows: Query::begin(Work::new(self.rows, sources), expected, bytes),
             lines,
             needs,
             factors: self.factors,
