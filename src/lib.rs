@@ -5,6 +5,7 @@
 //!
 //! * [`sketch`]: the mathematics, usable as a plain library.
 //! * [`cube`]: dimensions and time, made of cells.
+//! * [`monitor`]: estimates held against exact counts.
 //! * [`storage`]: sketches and cubes as bytes.
 //! * [`server`]: the only place that touches the module API. It knows no sketch.
 //! * [`types`]: what the server asks of each kind of value.
@@ -29,6 +30,7 @@
 #[cfg(feature = "module")]
 pub mod commands;
 pub mod cube;
+pub mod monitor;
 #[cfg(feature = "module")]
 pub mod server;
 pub mod sketch;
@@ -38,15 +40,17 @@ pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
-    use crate::commands::{cube as cubes, rebuild, replay, sketch::*};
+    use crate::commands::{cube as cubes, monitor as monitors, rebuild, replay, sketch::*};
+    use crate::commands::{statistics, stats};
     use crate::cube::Cube;
+    use crate::monitor::Monitor;
     use crate::server::allocator::ServerAllocator;
     use crate::server::command::CommandEntry;
     use crate::server::datatype::{DataType, TypeEntry};
     use crate::server::info::InfoField;
     use crate::server::module::Module;
-    use crate::server::{answers, workers};
-    use crate::sketch::Sketch;
+    use crate::server::{answers, command, datatype, guard, key, workers};
+    use crate::sketch::{Sketch, joint};
     use crate::types::settings;
     use redis_module::raw::{RedisModuleCtx, RedisModuleString};
     use std::ffi::c_int;
@@ -65,6 +69,7 @@ mod face {
         types: &[
             TypeEntry::of::<Sketch>(),
             TypeEntry::of::<Cube>(),
+            TypeEntry::of::<Monitor>(),
             #[cfg(feature = "test-commands")]
             TypeEntry::of::<Strings>(),
         ],
@@ -100,6 +105,11 @@ mod face {
             CommandEntry::of::<cubes::campaign::Campaign>(),
             CommandEntry::of::<cubes::store::Store>(),
             CommandEntry::of::<cubes::info::Info>(),
+            CommandEntry::of::<monitors::track::Track>(),
+            CommandEntry::of::<monitors::report::Report>(),
+            CommandEntry::of::<monitors::alerts::Alerts>(),
+            CommandEntry::of::<monitors::reset::Reset>(),
+            CommandEntry::of::<stats::Stats>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Panic>(),
             #[cfg(feature = "test-commands")]
@@ -120,6 +130,9 @@ mod face {
             &settings::RDB_COMPRESSION,
             &settings::MAX_MEMORY_PER_KEY,
             &settings::CUBE_MAX_AHEAD,
+            &settings::ACCURACY_WARNING,
+            &settings::ACCURACY_CRITICAL,
+            &settings::ACCURACY_SAMPLES,
             &answers::QUERY_TIMEOUT,
             #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
@@ -132,6 +145,46 @@ mod face {
             InfoField::number(c"sketch_bytes", || Sketch::handle().bytes()),
             InfoField::number(c"cube_keys", || Cube::handle().values()),
             InfoField::number(c"cube_bytes", || Cube::handle().bytes()),
+            InfoField::number(c"monitor_keys", || Monitor::handle().values()),
+            InfoField::number(c"monitor_bytes", || Monitor::handle().bytes()),
+            InfoField::number(c"calls", || command::CALLS.get()),
+            InfoField::number(c"changes", || key::CHANGES.get()),
+            InfoField::number(c"elements_added", || statistics::ELEMENTS_ADDED.get()),
+            InfoField::number(c"estimates_exact", || statistics::ESTIMATES_EXACT.get()),
+            InfoField::number(c"estimates_tokens", || statistics::ESTIMATES_TOKENS.get()),
+            InfoField::number(c"estimates_hip", || statistics::ESTIMATES_HIP.get()),
+            InfoField::number(c"estimates_ml", || statistics::ESTIMATES_ML.get()),
+            InfoField::number(c"joint_solutions", joint::solutions),
+            InfoField::number(c"joint_microseconds", joint::microseconds),
+            InfoField::number(c"cube_events", || statistics::CUBE_EVENTS.get()),
+            InfoField::number(c"cube_late_events", || statistics::CUBE_LATE_EVENTS.get()),
+            InfoField::number(c"cube_too_late_events", || {
+                statistics::CUBE_TOO_LATE_EVENTS.get()
+            }),
+            InfoField::number(c"cube_duplicate_events", || {
+                statistics::CUBE_DUPLICATE_EVENTS.get()
+            }),
+            InfoField::number(c"cube_other_events", || statistics::CUBE_OTHER_EVENTS.get()),
+            InfoField::number(c"cube_sealing_steps", || {
+                statistics::CUBE_SEALING_STEPS.get()
+            }),
+            InfoField::number(c"cube_compaction_steps", || {
+                statistics::CUBE_COMPACTION_STEPS.get()
+            }),
+            InfoField::number(c"cube_backlog_jobs", || Cube::handle().tallies()[0]),
+            InfoField::number(c"saved_memory_bytes", || datatype::SAVED_MEMORY.get()),
+            InfoField::number(c"saved_bytes", || datatype::SAVED.get()),
+            InfoField::number(c"accuracy_samples", || statistics::ACCURACY_SAMPLES.get()),
+            InfoField::number(c"accuracy_alerts_warning", || {
+                statistics::ALERTS_WARNING.get()
+            }),
+            InfoField::number(c"accuracy_alerts_critical", || {
+                statistics::ALERTS_CRITICAL.get()
+            }),
+            InfoField::number(c"accuracy_warning_now", || Monitor::handle().tallies()[0]),
+            InfoField::number(c"accuracy_critical_now", || Monitor::handle().tallies()[1]),
+            InfoField::number(c"rejected_payloads", || datatype::REJECTED.get()),
+            InfoField::number(c"panics", || guard::PANICS.get()),
             InfoField::number(c"long_answers_running", || workers::RUNNING.get()),
             InfoField::number(c"long_answers_waiting", || workers::WAITING.get()),
             InfoField::number(c"long_answers_done", || workers::DONE.get()),

@@ -16,7 +16,7 @@ struct Floor {
     pure: bool,
 }
 
-const FLOORS: [Floor; 6] = [
+const FLOORS: [Floor; 7] = [
     Floor {
         name: "sketch",
         below: &[],
@@ -28,8 +28,13 @@ const FLOORS: [Floor; 6] = [
         pure: true,
     },
     Floor {
+        name: "monitor",
+        below: &["sketch"],
+        pure: true,
+    },
+    Floor {
         name: "storage",
-        below: &["cube", "sketch"],
+        below: &["monitor", "cube", "sketch"],
         pure: false,
     },
     Floor {
@@ -39,12 +44,12 @@ const FLOORS: [Floor; 6] = [
     },
     Floor {
         name: "types",
-        below: &["server", "storage", "cube", "sketch"],
+        below: &["server", "storage", "monitor", "cube", "sketch"],
         pure: false,
     },
     Floor {
         name: "commands",
-        below: &["types", "server", "storage", "cube", "sketch"],
+        below: &["types", "server", "storage", "monitor", "cube", "sketch"],
         pure: false,
     },
 ];

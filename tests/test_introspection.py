@@ -28,6 +28,11 @@ COMMANDS = {
     "hll.cube.lifecycle": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.cube.campaign": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.cube.store": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.accuracy.track": (-3, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.accuracy.report": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.accuracy.alerts": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.accuracy.reset": (-2, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.stats": (1, {"readonly", "fast"}, {"write", "denyoom"}, {"@hll", "@read", "@fast"}),
     "hll.cube.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
 }
 
@@ -49,6 +54,10 @@ KEYS = [
     (("HLL.CUBE.TOP", "k", "d", "3"), ["k"]),
     (("HLL.CUBE.FUNNEL", "k", "d", "STEPS", "2", "v", "w", "BY", "e"), ["k"]),
     (("HLL.CUBE.RETENTION", "k", "EVERY", "1w", "PERIODS", "8", "COHORT", "d", "v"), ["k"]),
+    (("HLL.ACCURACY.TRACK", "m", "s", "EXACT", "5"), ["m", "s"]),
+    (("HLL.ACCURACY.TRACK", "m", "CUBE", "k", "LAST", "1d", "EXACTKEY", "e"), ["m", "k", "e"]),
+    (("HLL.ACCURACY.REPORT", "m", "WINDOW", "1d"), ["m"]),
+    (("HLL.ACCURACY.RESET", "m", "CONTEXT", "c"), ["m"]),
     (("HLL.CUBE.STORE", "d", "k", "LAST", "1d"), ["d", "k"]),
 ]
 

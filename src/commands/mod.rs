@@ -8,9 +8,12 @@ pub mod cube;
 mod errors;
 mod fields;
 mod figures;
+pub mod monitor;
 pub mod rebuild;
 pub mod replay;
 pub mod sketch;
+pub mod statistics;
+pub mod stats;
 #[cfg(feature = "test-commands")]
 pub mod test;
 

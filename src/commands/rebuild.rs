@@ -4,10 +4,11 @@
 
 use super::sketch::check_memory;
 use crate::cube::Cube;
+use crate::monitor::Monitor;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::datatype::{DataType, load_bytes};
+use crate::server::datatype::{DataType, REJECTED, load_bytes};
 use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::rebuild::{self, COMMAND};
@@ -35,6 +36,8 @@ pub enum Kind {
     Sketch,
     /// A cube.
     Cube,
+    /// An accuracy monitor.
+    Monitor,
     #[cfg(feature = "test-commands")]
     /// A list of strings.
     Strings,
@@ -44,6 +47,7 @@ impl Word for Kind {
     const ALL: &'static [(&'static str, Kind)] = &[
         ("HLLSKETCH", Kind::Sketch),
         ("HLLCUBEV1", Kind::Cube),
+        ("HLLACCRCY", Kind::Monitor),
         #[cfg(feature = "test-commands")]
         ("HLLSTRNGS", Kind::Strings),
     ];
@@ -77,6 +81,7 @@ impl Command for Rebuild {
                 check_memory(ctx, sketch.precision())
             })?,
             Kind::Cube => take_piece(ctx, key, offset, piece, |_, _: &Cube| Ok(()))?,
+            Kind::Monitor => take_piece(ctx, key, offset, piece, |_, _: &Monitor| Ok(()))?,
             #[cfg(feature = "test-commands")]
             Kind::Strings => take_piece(ctx, key, offset, piece, |_, _: &Strings| Ok(()))?,
         }
@@ -97,6 +102,7 @@ fn take_piece<T: DataType>(
         return Ok(());
     };
     let value = load_bytes::<T>(&bytes).map_err(|error| {
+        REJECTED.add_one();
         let error = CommandError::invalid(format_args!(
             "the pieces are no value of this type ({error}), send them as the file has them"
         ));

@@ -3,18 +3,20 @@
 
 use super::sketch::check_memory;
 use crate::cube::Cube;
+use crate::monitor::Monitor;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::datatype::REJECTED;
 use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Bytes, Key, KeyUsage};
 use crate::sketch::Sketch;
 use crate::storage::DecodeError;
-use crate::storage::cube;
 use crate::storage::frame::{FrameError, Kind};
 use crate::storage::replay::{self, Content};
+use crate::storage::{cube, monitor};
 use crate::syntax;
 use crate::types::sketch::REPLAY;
 
@@ -44,6 +46,7 @@ impl Command for Replay {
         let bytes = arguments.content.bytes();
         if bytes.first() == Some(&(Kind::Cube as u8)) {
             let cube = cube::load(&mut &bytes[..]).map_err(|error| {
+                REJECTED.add_one();
                 CommandError::invalid(format_args!(
                     "content is {error}, make a cube with HLL.CUBE.CREATE"
                 ))
@@ -52,12 +55,23 @@ impl Command for Replay {
             key.put(cube, c"hll.cube.create", Propagation::Verbatim)?;
             return Ok(Reply::Ok);
         }
-        let content = replay::decode(bytes).map_err(|error| match error {
-            DecodeError::Frame(FrameError::Version(_)) => error.into(),
-            _ => CommandError::invalid(
-                "content is not what this module propagates, send elements by HLL.ADD",
-            ),
-        })?;
+        if bytes.first() == Some(&(Kind::Monitor as u8)) {
+            let monitor = monitor::decode(bytes).map_err(refused)?;
+            let key = ctx.write::<Monitor>(arguments.key.into());
+            key.put(monitor, c"hll.accuracy.track", Propagation::Verbatim)?;
+            return Ok(Reply::Ok);
+        }
+        if bytes.first() == Some(&(Kind::Observation as u8)) {
+            let observation = monitor::decode_observation(bytes).map_err(refused)?;
+            let key = ctx.write::<Monitor>(arguments.key.into());
+            let new = |_: &Context| Ok(Monitor::new());
+            key.upsert(c"hll.accuracy.track", new, |monitor| {
+                monitor.track(&observation).map_err(CommandError::invalid)?;
+                Ok(Some(Propagation::Verbatim))
+            })?;
+            return Ok(Reply::Ok);
+        }
+        let content = replay::decode(bytes).map_err(refused)?;
         let key = ctx.write::<Sketch>(arguments.key.into());
         match content {
             Content::Changes(tokens) => {
@@ -74,5 +88,15 @@ impl Command for Replay {
             }
         }
         Ok(Reply::Ok)
+    }
+}
+
+fn refused(error: DecodeError) -> CommandError {
+    REJECTED.add_one();
+    match error {
+        DecodeError::Frame(FrameError::Version(_)) => error.into(),
+        _ => CommandError::invalid(
+            "content is not what this module propagates, send elements by HLL.ADD",
+        ),
     }
 }

@@ -402,6 +402,13 @@ const BATCH_EFFORT: usize = 6 << 10;
 /// Closed slices that may wait to be sealed. Beyond that rows do more.
 const WAITING: usize = 2;
 
+/// Batches of upkeep in one write of several rows: what more they owe is done by the writes that follow. A batch takes
+/// some hundred microseconds right after a long slice has closed.
+const MOST_BATCHES: usize = 8;
+
+/// Cells of upkeep that each row of such a write adds to that. On average a row needs two or three.
+const CELLS_OF_A_ROW: usize = 4;
+
 /// How much more.
 const HURRY: usize = 8;
 
@@ -433,6 +440,8 @@ pub struct Cube {
     pub(crate) epoch: u64,
     /// Cells that rows owe to the upkeep.
     pub(crate) owed: u64,
+    /// What upkeep may still do in the write that is going on.
+    allowance: Budget,
     /// For each tier: slices before this instant are given up, or are about to be.
     pub(crate) expired: Vec<Millis>,
     pub(crate) recent: Recent,
@@ -443,11 +452,26 @@ pub struct Cube {
     late_slices: BTreeSet<Which>,
     /// Bytes of sealed and closed slices, late parts, and what is being released.
     pub(crate) slice_bytes: usize,
-    /// Events refused or dropped because they came too late, and repetitions: of this process, not of the cube.
-    pub too_late: u64,
-    /// See `too_late`.
-    pub duplicates: u64,
+    /// What this process has seen and done of it, which is no part of the cube.
+    pub tally: Tally,
     scratch: Vec<u32>,
+}
+
+/// What has been seen and done since somebody began to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events counted.
+    pub events: u64,
+    /// Events refused or dropped because they came too late.
+    pub too_late: u64,
+    /// Repetitions.
+    pub duplicates: u64,
+    /// Events in cells [`OTHER`] of slices when they were sealed, for each column that has one.
+    pub other_events: u64,
+    /// Steps of sealing.
+    pub sealing_steps: u64,
+    /// Steps of making slices of others, folding late events in and giving memory back.
+    pub compaction_steps: u64,
 }
 
 /// Judges one time after another, as if each event before had been counted, without changing anything.
@@ -495,8 +519,8 @@ impl Cube {
             late: 0,
             late_slices: BTreeSet::new(),
             slice_bytes: 0,
-            too_late: 0,
-            duplicates: 0,
+            tally: Tally::default(),
+            allowance: Budget::new(0, 0),
             scratch: Vec::new(),
             schema: Arc::new(schema),
         }
@@ -550,6 +574,19 @@ impl Cube {
 
     /// Counts an event, and does its share of upkeep.
     pub fn add(&mut self, event: &Event) -> Result<(), TooLate> {
+        self.begin_rows(1);
+        self.add_row(event)
+    }
+
+    /// A write of so many rows begins.
+    pub fn begin_rows(&mut self, rows: usize) {
+        let cells = MOST_BATCHES * BATCH + CELLS_OF_A_ROW * rows;
+        self.allowance = Budget::new(cells, MOST_BATCHES * BATCH_EFFORT);
+    }
+
+    /// [`add`](Cube::add) for a row of a write that [has begun](Cube::begin_rows). All of them together do no more upkeep
+    /// than so much.
+    pub fn add_row(&mut self, event: &Event) -> Result<(), TooLate> {
         let place = self.place(event.at)?;
         if self.newest.is_none_or(|newest| event.at > newest) {
             self.newest = Some(event.at);
@@ -591,6 +628,7 @@ impl Cube {
             }
         };
         self.scratch = numbers;
+        self.tally.events += 1;
         self.keep_up(share);
         Ok(())
     }
@@ -809,7 +847,7 @@ impl Cube {
         }
         let row = (self.schema.tiers.len() + 1) * self.schema.columns();
         self.owed += (share * row) as u64;
-        if self.owed < BATCH as u64 {
+        if self.owed < BATCH as u64 || self.allowance.is_spent() {
             return;
         }
         let waiting = self
@@ -819,8 +857,9 @@ impl Cube {
         let hurry = if waiting.count() > WAITING { HURRY } else { 1 };
         let cells = self.owed as usize * hurry;
         self.owed = 0;
-        let mut budget = Budget::new(cells, BATCH_EFFORT * hurry);
+        let mut budget = self.allowance.take(cells, BATCH_EFFORT * hurry);
         while !budget.is_spent() && self.work(&mut budget) {}
+        self.allowance.give_back(budget);
     }
 
     /// Queues a slice that is past its retention; whether there is one.
@@ -838,6 +877,10 @@ impl Cube {
         let Some(mut job) = self.jobs.pop_front() else {
             return false;
         };
+        match job.task {
+            Task::Seal(_) => self.tally.sealing_steps += 1,
+            _ => self.tally.compaction_steps += 1,
+        }
         let done = match &mut job.task {
             Task::Expire(which) => {
                 let which = *which;
@@ -1010,6 +1053,10 @@ impl Cube {
         let Some(slice) = self.tiers[which.0].get_mut(&which.1) else {
             return;
         };
+        if let Task::Seal(_) = job.task {
+            let others = job.done.iter().map(Sealed::other_events);
+            self.tally.other_events += others.sum::<u64>();
+        }
         let sealed = SealedSlice::new(job.done, events, weight);
         let replaced_bytes = slice.bytes_until(job.epoch);
         self.slice_bytes += sealed.bytes;

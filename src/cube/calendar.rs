@@ -365,6 +365,14 @@ pub struct Calendar {
 }
 
 impl Calendar {
+    /// That of UTC, with weeks that begin on Monday.
+    pub fn utc() -> Calendar {
+        Calendar {
+            zone: Zone::named("UTC").expect("UTC is always known"),
+            week_start: WeekStart::Monday,
+        }
+    }
+
     /// The instants that anything may happen at: the years 1970 to 9999 of UTC. Slices and sums may lie before and
     /// after; they are right for two million years either way, and what is farther is taken for the farthest.
     pub const RANGE: RangeInclusive<Millis> = 0..=253_402_300_799_999;

@@ -49,6 +49,22 @@ impl Budget {
         self.effort -= effort as i64;
     }
 
+    /// Takes at most so much of it out, for a piece of work that gives back what it leaves.
+    pub fn take(&mut self, cells: usize, effort: usize) -> Budget {
+        let mut part = Budget::new(cells, effort);
+        part.cells = part.cells.min(self.cells);
+        part.effort = part.effort.min(self.effort);
+        self.cells -= part.cells;
+        self.effort -= part.effort;
+        part
+    }
+
+    /// Gives back what is left of a part. One that has spent more than it was takes that off.
+    pub fn give_back(&mut self, part: Budget) {
+        self.cells += part.cells;
+        self.effort += part.effort;
+    }
+
     /// Whether nothing is left.
     pub fn is_spent(&self) -> bool {
         self.cells <= 0 || self.effort <= 0
@@ -74,6 +90,12 @@ impl Sealed {
     pub fn memory_bytes(&self) -> usize {
         let other = self.other.as_deref().map_or(0, Column::memory_bytes);
         size_of::<Sealed>() + self.named.memory_bytes() + other
+    }
+
+    /// Events of the cell [`OTHER`].
+    pub fn other_events(&self) -> u64 {
+        let other = self.other.as_deref().and_then(|column| column.get(OTHER));
+        other.map_or(0, |cell| cell.events)
     }
 
     /// Both as inputs.

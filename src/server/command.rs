@@ -4,6 +4,7 @@ use super::args::Args;
 use super::context::Context;
 use super::error::CommandError;
 use super::guard::guarded;
+use super::info::Counter;
 use super::is_ok;
 use super::reply::{self, Outcome, Reply};
 use super::syntax::{ArgDoc, ArgKind, Description, KeyCount, KeySpec, KeyUsage, Place, Syntax};
@@ -278,12 +279,16 @@ unsafe fn set_info(
     }
 }
 
+/// Calls of all commands, those that came to an error included.
+pub static CALLS: Counter = Counter::new();
+
 /// The way in from C.
 unsafe extern "C" fn entry<C: Command>(
     ctx: *mut RedisModuleCtx,
     argv: *mut *mut RedisModuleString,
     argc: c_int,
 ) -> c_int {
+    CALLS.add_one();
     let outcome = guarded(Err(CommandError::Internal), || {
         // SAFETY: the three are what the server calls us with, and live as long as the call.
         let (mut context, mut args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };

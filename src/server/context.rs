@@ -45,11 +45,13 @@
 //! }
 //! ```
 
+use super::args::Arg;
 use super::context_flags;
 use super::datatype::DataType;
 use super::error::CommandError;
-use super::key::{Copied, KeyName, ReadKey, WriteKey};
+use super::key::{Copied, KeyName, ReadKey, WriteKey, members_of_set};
 use redis_module::raw::{self, RedisModuleCtx};
+use std::ffi::{CStr, c_char};
 
 /// A context of the server, live for as long as somebody holds a reference to this.
 pub struct Context {
@@ -81,6 +83,46 @@ impl Context {
     /// Opens a key for writing.
     pub fn write<'c, T: DataType>(&'c mut self, name: KeyName<'c>) -> WriteKey<'c, T> {
         WriteKey::open(self, name)
+    }
+
+    /// How many members the server's own set under a key has; 0 where there is no key.
+    pub fn members_of_set(&self, name: KeyName) -> Result<usize, CommandError> {
+        members_of_set(self, name)
+    }
+
+    /// Sends a message to all who have subscribed to a channel: here, on replicas, and on the other nodes of a cluster.
+    pub fn publish(&self, channel: &CStr, message: &str) {
+        // SAFETY: the context is live; the format names the arguments that follow. The `!` has the server send the
+        // command to replicas where that is how they hear of it, which is not so in a cluster; the `A` keeps it out
+        // of the append-only file.
+        unsafe {
+            let reply = raw::RedisModule_Call.map(|call| {
+                call(
+                    self.raw,
+                    c"PUBLISH".as_ptr(),
+                    c"!Acb".as_ptr(),
+                    channel.as_ptr(),
+                    message.as_ptr().cast::<c_char>(),
+                    message.len(),
+                )
+            });
+            if let Some(reply) = reply.filter(|reply| !reply.is_null()) {
+                api!(RedisModule_FreeCallReply(reply));
+            }
+        }
+    }
+
+    /// Tells subscribers to keyspace events of one more event that concerns the key.
+    pub fn notify(&self, event: &CStr, key: Arg) {
+        // SAFETY: context and key are live, the name ends in NUL.
+        unsafe {
+            api!(RedisModule_NotifyKeyspaceEvent(
+                self.raw,
+                raw::REDISMODULE_NOTIFY_MODULE,
+                event.as_ptr(),
+                key.string()
+            ));
+        }
     }
 
     /// Whether the change comes from a primary or a file, where it has been accepted before: limits

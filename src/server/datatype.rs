@@ -9,8 +9,10 @@
 use super::defrag::{Defragmenter, Progress};
 use super::error::CommandError;
 use super::guard::guarded;
+use super::info::Counter;
 use super::log::log_io_error;
 use super::saving;
+use super::shared::SharedCounter;
 use super::stream::{Loader, Saver};
 use redis_module::raw::{
     RedisModuleCtx, RedisModuleDefragCtx, RedisModuleDigest, RedisModuleIO, RedisModuleKeyOptCtx,
@@ -67,6 +69,11 @@ pub trait DataType: Sized + Send + 'static {
     /// there are many parts.
     fn memory_bytes(&self) -> usize;
 
+    /// Numbers whose sums over all values of the type INFO tells, whatever they count; asked as often. O(1).
+    fn tallies(&self) -> [usize; 2] {
+        [0; 2]
+    }
+
     /// Allocations to return when it is freed; the server frees what has more than 64 in the
     /// background. Pages count as allocations, since returning them takes time as well.
     fn free_effort(&self) -> usize {
@@ -98,6 +105,26 @@ pub trait DataType: Sized + Send + 'static {
     }
 }
 
+/// Bytes that saved values took in memory, ...
+pub static SAVED_MEMORY: SharedCounter = SharedCounter::new(0);
+/// ... and as they were saved: into database files, append-only files, payloads of DUMP and to replicas.
+pub static SAVED: SharedCounter = SharedCounter::new(1);
+
+/// Values that were not what they should be: of files, payloads and replicated writes.
+pub static REJECTED: Counter = Counter::new();
+
+/// What a value adds to the account of its type.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Share([usize; 3]);
+
+impl Share {
+    /// Of a value as it is now.
+    pub(super) fn of(value: &impl DataType) -> Share {
+        let [first, second] = value.tallies();
+        Share([value.memory_bytes(), first, second])
+    }
+}
+
 /// Bytes that are returned at the cost of one small object.
 const PAGE: usize = 4096;
 
@@ -109,7 +136,8 @@ const METHODS_VERSION: u64 = 4;
 pub struct TypeHandle<T> {
     raw: AtomicPtr<RedisModuleType>,
     values: AtomicI64,
-    bytes: AtomicI64,
+    /// Bytes, and the tallies.
+    sums: [AtomicI64; 3],
     kind: PhantomData<fn() -> T>,
 }
 
@@ -123,7 +151,7 @@ impl<T: DataType> TypeHandle<T> {
         TypeHandle {
             raw: AtomicPtr::new(ptr::null_mut()),
             values: AtomicI64::new(0),
-            bytes: AtomicI64::new(0),
+            sums: [const { AtomicI64::new(0) }; 3],
             kind: PhantomData,
         }
     }
@@ -139,21 +167,32 @@ impl<T: DataType> TypeHandle<T> {
 
     /// Bytes that they occupy together.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed).max(0) as u64
+        self.sum(0)
     }
 
-    /// A value has come to occupy so many bytes instead of so many.
-    pub(super) fn resized(&self, before: usize, after: usize) {
-        if before != after {
-            let more = after as i64 - before as i64;
-            self.bytes.fetch_add(more, Ordering::Relaxed);
+    /// The sums of [`DataType::tallies`].
+    pub fn tallies(&self) -> [u64; 2] {
+        [self.sum(1), self.sum(2)]
+    }
+
+    fn sum(&self, which: usize) -> u64 {
+        self.sums[which].load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// A value has come to have this share in the account instead of that.
+    pub(super) fn settle(&self, before: Share, after: Share) {
+        for (sum, (before, after)) in self.sums.iter().zip(before.0.into_iter().zip(after.0)) {
+            if before != after {
+                let more = after as i64 - before as i64;
+                sum.fetch_add(more, Ordering::Relaxed);
+            }
         }
     }
 
     /// Turns a value into the pointer that the server knows it by.
     pub(super) fn hand_over(&self, value: T) -> *mut c_void {
         self.values.fetch_add(1, Ordering::Relaxed);
-        self.resized(0, value.memory_bytes());
+        self.settle(Share::default(), Share::of(&value));
         Box::into_raw(Box::new(value)).cast()
     }
 
@@ -165,7 +204,7 @@ impl<T: DataType> TypeHandle<T> {
         // SAFETY: by the caller.
         let value = unsafe { Box::from_raw(value.cast::<T>()) };
         self.values.fetch_sub(1, Ordering::Relaxed);
-        self.resized(value.memory_bytes(), 0);
+        self.settle(Share::of(&*value), Share::default());
         *value
     }
 }
@@ -264,6 +303,7 @@ unsafe extern "C" fn rdb_load<T: DataType>(io: *mut RedisModuleIO, encoding: c_i
         match loaded {
             Ok(value) => T::handle().hand_over(value),
             Err(error) => {
+                REJECTED.add_one();
                 let name = T::NAME.to_string_lossy();
                 // SAFETY: as above.
                 unsafe { log_io_error(io, &format!("value of type {name} not loaded: {error}")) };
@@ -276,9 +316,8 @@ unsafe extern "C" fn rdb_load<T: DataType>(io: *mut RedisModuleIO, encoding: c_i
 unsafe extern "C" fn rdb_save<T: DataType>(io: *mut RedisModuleIO, this: *mut c_void) {
     saving::guarded(|| {
         // SAFETY: the arguments are the server's, and nobody changes a value during a save.
-        let (mut saver, value) = unsafe { (Saver::to_file(io), value::<T>(this)) };
-        save_whole(value, &mut saver);
-        saver.finish();
+        let (saver, value) = unsafe { (Saver::to_file(io), value::<T>(this)) };
+        save_whole(value, saver);
     });
 }
 
@@ -289,19 +328,19 @@ unsafe extern "C" fn aof_rewrite<T: DataType>(
 ) {
     saving::guarded(|| {
         // SAFETY: as in `rdb_save`.
-        let (mut saver, value) =
-            unsafe { (Saver::to_commands(io, key, T::NAME), value::<T>(this)) };
-        save_whole(value, &mut saver);
-        saver.finish();
+        let (saver, value) = unsafe { (Saver::to_commands(io, key, T::NAME), value::<T>(this)) };
+        save_whole(value, saver);
     });
 }
 
 /// A stream into the server's hands takes all it is given; that it is lost later is the server's to see.
-fn save_whole<T: DataType>(value: &T, saver: &mut Saver) {
+fn save_whole<T: DataType>(value: &T, mut saver: Saver) {
     value
-        .save(saver)
+        .save(&mut saver)
         .and_then(|()| saver.flush())
         .expect("the server takes everything");
+    SAVED_MEMORY.add(value.memory_bytes());
+    SAVED.add(saver.finish());
 }
 
 unsafe extern "C" fn free<T: DataType>(this: *mut c_void) {

@@ -4,8 +4,12 @@
 //! and aborting takes every other key of the server along. So every function that C calls does its
 //! work inside [`guarded`].
 
+use super::info::Counter;
 use super::log::{Level, log};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+
+/// Panics that were caught.
+pub static PANICS: Counter = Counter::new();
 
 /// Runs `body`; if it panics, the log has the place and the message (see [`log_panics`]) and the
 /// answer is `otherwise`.
@@ -13,7 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 /// On unwind safety: what a body may leave half-done is its own scratch data, which is dropped, or a
 /// sketch between two elements, which is a sketch.
 pub fn guarded<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        PANICS.add_one();
+        otherwise
+    })
 }
 
 /// Sends the message and place of every panic to the server's log. The hook belongs to this

@@ -28,6 +28,14 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        if more != 0 {
+            self.0.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
     /// One less.
     pub fn take_one(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -75,6 +83,11 @@ impl InfoField {
 
 static FIELDS: OnceLock<&'static [InfoField]> = OnceLock::new();
 
+/// All fields of the section, in their order.
+pub fn fields() -> &'static [InfoField] {
+    FIELDS.get().copied().unwrap_or_default()
+}
+
 /// Registers the section; false if the server refuses.
 ///
 /// # Safety
@@ -92,7 +105,7 @@ unsafe extern "C" fn tell(ctx: *mut RedisModuleInfoCtx, _for_crash_report: c_int
         if raw::RedisModule_InfoAddSection.is_none_or(|add| !is_ok(add(ctx, ptr::null()))) {
             return;
         }
-        for field in FIELDS.get().copied().unwrap_or_default() {
+        for field in fields() {
             let name = field.name.as_ptr();
             match field.value {
                 InfoValue::Number(read) => {

@@ -8,8 +8,9 @@
 
 use super::args::Arg;
 use super::context::Context;
-use super::datatype::DataType;
+use super::datatype::{DataType, Share};
 use super::error::{CommandError, printable};
+use super::info::Counter;
 use super::log::{Level, log};
 use super::{is_ok, string_bytes};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
@@ -17,6 +18,9 @@ use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
+
+/// Writes that changed a key.
+pub static CHANGES: Counter = Counter::new();
 
 /// What a key is called: by an argument of the client, or by bytes of our own (a timer, a message and a
 /// finished answer have no arguments).
@@ -144,8 +148,9 @@ impl OpenKey {
         printable(unsafe { string_bytes(self.name) }, 64)
     }
 
-    /// Closes the key and tells everybody who is to know that it has changed.
+    /// Closes the key, counts the change and tells everybody who is to know that it has changed.
     fn announce(mut self, event: &CStr, propagation: Propagation) {
+        CHANGES.add_one();
         // SAFETY: context and name are live until `self` is dropped at the end; the format names the
         // arguments that follow; a null key may be closed again.
         unsafe {
@@ -302,6 +307,19 @@ impl<T: DataType> Copied<T> {
     }
 }
 
+/// How many members the server's own set under a key has; 0 where there is no key.
+pub(super) fn members_of_set(ctx: &Context, name: KeyName) -> Result<usize, CommandError> {
+    let open = OpenKey::open(ctx, name, raw::REDISMODULE_READ);
+    // SAFETY: the key is open; a null one (a missing key) has type EMPTY.
+    unsafe {
+        match api!(RedisModule_KeyType(open.key)) as isize {
+            raw::REDISMODULE_KEYTYPE_EMPTY => Ok(0),
+            raw::REDISMODULE_KEYTYPE_SET => Ok(api!(RedisModule_ValueLength(open.key))),
+            _ => Err(CommandError::WrongType),
+        }
+    }
+}
+
 /// How a change travels to replicas and into the append-only file.
 pub enum Propagation {
     /// As the client sent it. For commands whose effect depends only on their arguments and on the
@@ -423,10 +441,10 @@ impl<'c, T: DataType> WriteKey<'c, T> {
         let Some(value) = self.value_mut()? else {
             return Ok(None);
         };
-        let before = value.memory_bytes();
+        let before = Share::of(value);
         let propagation = change(value)?;
         if propagation.is_some() {
-            T::handle().resized(before, value.memory_bytes());
+            T::handle().settle(before, Share::of(value));
         }
         Ok(Some(propagation))
     }
@@ -450,7 +468,7 @@ impl<'c, T: DataType> WriteKey<'c, T> {
         propagation: Propagation,
     ) -> Result<(), CommandError> {
         if let Some(present) = self.value_mut()? {
-            T::handle().resized(present.memory_bytes(), value.memory_bytes());
+            T::handle().settle(Share::of(present), Share::of(&value));
             *present = value;
             self.open.announce(event, propagation);
         } else {

@@ -88,6 +88,7 @@ pub mod rebuild;
 pub mod reply;
 mod saving;
 pub mod settings;
+pub mod shared;
 pub mod stream;
 pub mod syntax;
 pub mod timer;

@@ -11,6 +11,7 @@ use super::log::{Level, log};
 use super::rebuild;
 use super::saving;
 use super::settings::{self, Setting};
+use super::shared;
 use redis_module::raw::{self, ModuleOptions, RedisModuleCtx, RedisModuleString};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -83,6 +84,7 @@ impl Module {
         }
         let loaded = guarded(Err(CommandError::Internal), || {
             log_panics();
+            shared::page();
             // SAFETY: by the caller.
             unsafe { self.register(ctx, argv, argc) }
         });

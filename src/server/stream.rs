@@ -23,7 +23,6 @@ enum Sink<'a> {
         io: *mut RedisModuleIO,
         key: *mut RedisModuleString,
         type_name: &'a CStr,
-        written: usize,
     },
 }
 
@@ -31,6 +30,8 @@ enum Sink<'a> {
 pub struct Saver<'a> {
     sink: Sink<'a>,
     piece: Vec<u8>,
+    /// Bytes in the pieces before.
+    put: usize,
 }
 
 impl<'a> Saver<'a> {
@@ -38,6 +39,7 @@ impl<'a> Saver<'a> {
         Saver {
             sink,
             piece: Vec::new(),
+            put: 0,
         }
     }
 
@@ -58,17 +60,13 @@ impl<'a> Saver<'a> {
         key: *mut RedisModuleString,
         type_name: &'a CStr,
     ) -> Saver<'a> {
-        Saver::new(Sink::Commands {
-            io,
-            key,
-            type_name,
-            written: 0,
-        })
+        Saver::new(Sink::Commands { io, key, type_name })
     }
 
-    /// Writes the last piece. Without it the stream has no end and will not be read.
-    pub(super) fn finish(mut self) {
+    /// Writes the last piece. Without it the stream has no end and will not be read. The bytes of the stream.
+    pub(super) fn finish(mut self) -> usize {
         self.put_piece();
+        self.put
     }
 
     fn put_piece(&mut self) {
@@ -80,25 +78,20 @@ impl<'a> Saver<'a> {
             Sink::File(io) => unsafe {
                 api!(RedisModule_SaveStringBuffer(*io, bytes, len));
             },
-            Sink::Commands {
-                io,
-                key,
-                type_name,
-                written,
-            } => unsafe {
+            Sink::Commands { io, key, type_name } => unsafe {
                 api!(RedisModule_EmitAOF(
                     *io,
                     rebuild::COMMAND.as_ptr(),
                     c"sclb".as_ptr(),
                     *key,
                     type_name.as_ptr(),
-                    *written as i64,
+                    self.put as i64,
                     bytes,
                     len
                 ));
-                *written += len;
             },
         }
+        self.put += len;
         self.piece.clear();
     }
 }

@@ -431,7 +431,7 @@ impl Description {
     pub(super) fn needs_asking(&self) -> bool {
         self.keys
             .iter()
-            .any(|spec| spec.count == KeyCount::Numbered)
+            .any(|spec| spec.count == KeyCount::Numbered || matches!(spec.place, Place::Behind(..)))
     }
 
     /// As a person writes it.
@@ -509,6 +509,21 @@ impl Parameter for Key {
     }
 }
 
+/// One key, whose name is kept: for an [`Alternative`], of which nothing lasts as long as the arguments do.
+pub struct OwnedKey(pub Key);
+
+impl Parameter for OwnedKey {
+    type Value<'a> = Vec<u8>;
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        self.0.describe(place, to)
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Vec<u8>, CommandError> {
+        self.0.read(args).map(|key| key.bytes().to_vec())
+    }
+}
+
 /// One or more keys, to the end.
 pub struct Keys(pub &'static str, pub KeyUsage);
 
@@ -571,6 +586,52 @@ impl Parameter for NumberedKeys {
         args.note(found, self.usage);
         args.counted(found);
         Ok(found)
+    }
+}
+
+/// `key | WORD key`: a key of one kind, or of another kind behind a word.
+pub struct KeyOrBehind {
+    /// Of the key without a word, in the documentation.
+    pub name: &'static str,
+    /// What stands before a key of the other kind.
+    pub word: &'static str,
+    /// Of that one, in the documentation.
+    pub other: &'static str,
+    /// What happens to either.
+    pub usage: KeyUsage,
+}
+
+/// Which of the two it was.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// The key alone.
+    Key(Arg<'a>),
+    /// The key behind the word.
+    Behind(Arg<'a>),
+}
+
+impl Parameter for KeyOrBehind {
+    type Value<'a> = Subject<'a>;
+
+    fn describe(&self, place: Place, to: &mut Description) -> Vec<ArgDoc> {
+        let from = match place {
+            Place::At(at) | Place::Behind(_, at) => at,
+        };
+        let alone = Key(self.name, self.usage).describe(place, to);
+        let behind = Key(self.other, self.usage).describe(Place::Behind(self.word, from), to);
+        let mut choices = alone;
+        choices.push(ArgDoc::all_behind(self.word, behind));
+        vec![ArgDoc::new(self.name, ArgKind::OneOf(choices))]
+    }
+
+    fn read<'a>(&self, args: &mut Args<'a>) -> Result<Subject<'a>, CommandError> {
+        let behind = args.skip_word(self.word);
+        let key = Key(self.other, self.usage).read(args)?;
+        Ok(if behind {
+            Subject::Behind(key)
+        } else {
+            Subject::Key(key)
+        })
     }
 }
 

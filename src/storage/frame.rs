@@ -8,7 +8,8 @@
 //! ```
 //!
 //! * **kind** says what the body is: 1 a sketch ([`super::native`]), 2 changes of one
-//!   ([`super::replay`]), 3 a piece of a cube ([`super::cube`]).
+//!   ([`super::replay`]), 3 a piece of a cube ([`super::cube`]), 4 an accuracy monitor, 5 an observation of one
+//!   ([`super::monitor`]).
 //! * **version** is that of the body's layout, so far 1. Whatever the version, the other four parts keep
 //!   their places and their meaning. A reader therefore knows a frame of a later version from a damaged
 //!   one, and can say so.
@@ -61,10 +62,20 @@ pub enum Kind {
     Changes = 2,
     /// A piece of a cube's stream.
     Cube = 3,
+    /// An accuracy monitor: all that is known of it.
+    Monitor = 4,
+    /// What such a monitor is to take in.
+    Observation = 5,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Sketch, Kind::Changes, Kind::Cube];
+    const ALL: [Kind; 5] = [
+        Kind::Sketch,
+        Kind::Changes,
+        Kind::Cube,
+        Kind::Monitor,
+        Kind::Observation,
+    ];
 }
 
 impl fmt::Display for Kind {
@@ -73,6 +84,8 @@ impl fmt::Display for Kind {
             Kind::Sketch => "a sketch",
             Kind::Changes => "a list of changes",
             Kind::Cube => "a piece of a cube",
+            Kind::Monitor => "an accuracy monitor",
+            Kind::Observation => "an observation of a monitor",
         })
     }
 }

@@ -7,6 +7,7 @@
 pub mod cube;
 pub mod datasketches;
 pub mod frame;
+pub mod monitor;
 pub mod native;
 pub mod redis;
 mod registers;

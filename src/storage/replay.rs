@@ -53,7 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<Content, DecodeError> {
     match frame.kind {
         Kind::Changes => decode_changes(frame.body).map(Content::Changes),
         Kind::Sketch => native::decode_body(frame.body).map(Content::Sketch),
-        found @ Kind::Cube => {
+        found @ (Kind::Cube | Kind::Monitor | Kind::Observation) => {
             let wanted = Kind::Changes;
             Err(FrameError::OtherKind { wanted, found }.into())
         }

@@ -36,6 +36,11 @@ impl DataType for Cube {
         Cube::memory_bytes(self)
     }
 
+    /// Pieces of upkeep that wait for writes.
+    fn tallies(&self) -> [usize; 2] {
+        [self.waiting(), 0]
+    }
+
     /// Moves the chunks of sealed slices, which are nearly all there is. What changes is written anew soon anyway.
     fn defrag(&mut self, mover: &mut Defragmenter) -> Progress {
         let cursor = mover.cursor();

@@ -2,6 +2,7 @@
 //! meet what they are about.
 
 pub mod cube;
+pub mod monitor;
 pub mod settings;
 pub mod sketch;
 #[cfg(feature = "test-commands")]

@@ -1,6 +1,7 @@
 //! The settings of values: what new ones are made with, and how they are stored.
 
-use crate::server::settings::{Access, Choice, Number};
+use crate::monitor::MAX_SAMPLES;
+use crate::server::settings::{Access, Choice, Fraction, Number};
 use crate::server::syntax::Word;
 use crate::sketch::{HashFamily, Precision};
 use crate::storage::Compression;
@@ -28,6 +29,16 @@ pub static MAX_MEMORY_PER_KEY: Number =
 
 /// Milliseconds that the time of an event may be ahead of the clock.
 pub static CUBE_MAX_AHEAD: Number = Number::new(c"cube-max-ahead", 0..=31_536_000_000, 3_600_000);
+
+/// Errors from which on an accuracy monitor warns, as fractions of the exact count.
+pub static ACCURACY_WARNING: Fraction = Fraction::new(c"accuracy-warning", 0.0001..=1.0, 0.05);
+
+/// The same from which on it speaks of a critical error. Asked first.
+pub static ACCURACY_CRITICAL: Fraction = Fraction::new(c"accuracy-critical", 0.0001..=1.0, 0.10);
+
+/// Samples that each accuracy monitor keeps.
+pub static ACCURACY_SAMPLES: Number =
+    Number::new(c"accuracy-samples", 1..=MAX_SAMPLES as i64, 10_000);
 
 impl Word for Compression {
     const ALL: &'static [(&'static str, Compression)] = &[

@@ -2,7 +2,7 @@
 //! read as one.
 
 use super::settings;
-use crate::server::datatype::{DataType, LoadError, TypeHandle};
+use crate::server::datatype::{DataType, LoadError, REJECTED, TypeHandle};
 use crate::server::defrag::{Defragmenter, Progress};
 use crate::server::error::CommandError;
 use crate::server::stream::{Loader, Saver};
@@ -70,6 +70,7 @@ impl DataType for Sketch {
             return Err(CommandError::WrongType);
         }
         redis::decode(bytes).map_err(|error| {
+            REJECTED.add_one();
             CommandError::invalid(format_args!(
                 "PF key '{key}' is damaged ({}), delete it or restore it from a copy",
                 error.0

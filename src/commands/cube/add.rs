@@ -5,6 +5,7 @@ use super::event::{
     Gate, IDEMPOTENT, Idempotent, LATE, Late, Values, field, propagation, too_late,
 };
 use super::{At, no_cube, timestamp};
+use crate::commands::statistics;
 use crate::cube::Cube;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
@@ -48,11 +49,11 @@ impl Command for Add {
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
         let gate = Gate::new(ctx);
         let key = ctx.write::<Cube>(arguments.key.into());
-        let written = key.update(c"hll.cube.add", |cube| {
+        let count = |cube: &mut Cube| {
             if let Some(idempotent) = &arguments.idempotent
                 && idempotent.is_repeated(cube)
             {
-                cube.duplicates += 1;
+                cube.tally.duplicates += 1;
                 return Ok(None);
             }
             gate.check_size(cube)?;
@@ -64,7 +65,7 @@ impl Command for Add {
                 values.put(cube, field, value)?;
             }
             if let Err(error) = cube.add(&values.event(at, arguments.element.bytes())) {
-                cube.too_late += 1;
+                cube.tally.too_late += 1;
                 return match arguments.late.unwrap_or(Late::Error) {
                     Late::Error => Err(too_late(at, error)),
                     Late::Drop => Ok(None),
@@ -78,7 +79,8 @@ impl Command for Add {
             let is_timestamp = |word| word == timestamp;
             let name = Self::SPEC.name;
             Ok(Some(propagation(name, arguments.all, is_timestamp, at)))
-        })?;
+        };
+        let written = key.update(c"hll.cube.add", |cube| statistics::written(cube, count))?;
         let written = written.ok_or_else(no_cube)?;
         Ok(Reply::Integer((written == Written::Changed).into()))
     }

@@ -2,6 +2,7 @@
 
 use super::{At, dimension, planning, span, timestamp};
 use crate::commands::fields::Fields;
+use crate::commands::statistics;
 use crate::cube::Cube;
 use crate::cube::calendar::{Millis, Period, Span};
 use crate::cube::query::Query;
@@ -10,6 +11,7 @@ use crate::cube::question::{
     Row, Shift, Test, Time, Unanswerable,
 };
 use crate::cube::schema::{Field, Schema};
+use crate::server::answers::is_short;
 use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
@@ -19,7 +21,7 @@ use crate::server::syntax::{
     Word,
 };
 use crate::server::workers::Work;
-use crate::sketch::Precision;
+use crate::sketch::{Estimate, Precision};
 use crate::syntax;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
@@ -445,6 +447,40 @@ pub fn ask(
     plan.answer(ctx)
 }
 
+/// The users of a question and their precision, at once: for writes, which cannot wait.
+pub fn users(
+    ctx: &Context,
+    cube: &Cube,
+    about: &About,
+) -> Result<(Estimate, Precision), CommandError> {
+    let mut question = about.question(ctx, cube)?;
+    question.metrics = vec![Metric::Unique];
+    let expected = planning::expected(planning::slices(cube, question.time.as_ref()));
+    if !is_short(expected) {
+        return Err(planning::too_long(expected));
+    }
+    let refused = |why| unanswerable(cube.schema(), why);
+    let mut query = Query::plan(cube, question).map_err(refused)?;
+    if !is_short(query.expected()) {
+        return Err(planning::too_long(query.expected()));
+    }
+    let precision = query.precision();
+    let answer = loop {
+        if let Some(answer) = query.step() {
+            break answer.map_err(refused)?;
+        }
+    };
+    let figure = answer.rows.first().and_then(|row| row.figures.first());
+    match figure {
+        Some(Some(Figure::Estimate(users) | Figure::Common { users, .. })) => {
+            Ok((*users, precision))
+        }
+        _ => Err(CommandError::invalid(
+            "nothing is kept of this time, ask for one that the cube still keeps",
+        )),
+    }
+}
+
 fn millis(at: Millis) -> Reply {
     Reply::Integer(at)
 }
@@ -533,6 +569,7 @@ fn figures(reply: &mut Fields, shown: &Shown, answer: &Answer, row: &Row) {
             None => (None, None),
             Some(Figure::Exact(number)) => (Some(*number), Some((*number, *number))),
             Some(Figure::Estimate(estimate)) => {
+                let estimate = statistics::estimated(*estimate);
                 (Some(estimate.value), Some(estimate.interval(*confidence)))
             }
             Some(Figure::Common {

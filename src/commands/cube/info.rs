@@ -99,8 +99,8 @@ fn describe(cube: &Cube, memory_bytes: usize) -> Reply {
     reply.field("hash", schema.hash.name());
     reply.field("newest", optional(cube.newest()));
     reply.field("late", integer(cube.late()));
-    reply.field("too_late", integer(cube.too_late));
-    reply.field("duplicates", integer(cube.duplicates));
+    reply.field("too_late", integer(cube.tally.too_late));
+    reply.field("duplicates", integer(cube.tally.duplicates));
     reply.field("waiting", cube.waiting());
     reply.field(
         "max_bytes",

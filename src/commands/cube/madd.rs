@@ -6,6 +6,7 @@ use super::event::{
 };
 use super::{At, no_cube};
 use crate::commands::fields::Fields;
+use crate::commands::statistics;
 use crate::cube::calendar::Millis;
 use crate::cube::schema::{Field, MAX_DIMENSIONS, MAX_MEASURES};
 use crate::cube::{Cube, Verdict};
@@ -83,12 +84,12 @@ impl Command for MAdd {
         }
         let mut outcomes = Outcomes::default();
         let key = ctx.write::<Cube>(arguments.key.into());
-        let written = key.update(c"hll.cube.madd", |cube| {
+        let count = |cube: &mut Cube| {
             outcomes = Outcomes::default();
             if let Some(idempotent) = &arguments.idempotent
                 && idempotent.is_repeated(cube)
             {
-                cube.duplicates += number as u64;
+                cube.tally.duplicates += number as u64;
                 outcomes.duplicate = number;
                 return Ok(None);
             }
@@ -96,12 +97,13 @@ impl Command for MAdd {
             let fields = arguments.fields.iter().map(|name| field(cube, name));
             let fields: Vec<Field> = fields.collect::<Result<_, _>>()?;
             let times = check_rows(cube, &gate, &arguments, &fields, width)?;
+            cube.begin_rows(number);
             for (row, at) in arguments.rows.rows(width).zip(times) {
                 let (values, element) = read_row(cube, &fields, row)?;
-                match cube.add(&values.event(at, element.bytes())) {
+                match cube.add_row(&values.event(at, element.bytes())) {
                     Ok(()) => outcomes.counted += 1,
                     Err(_) => {
-                        cube.too_late += 1;
+                        cube.tally.too_late += 1;
                         outcomes.late += 1;
                     }
                 }
@@ -121,7 +123,8 @@ impl Command for MAdd {
                 is_timestamp,
                 gate.now(),
             )))
-        })?;
+        };
+        let written = key.update(c"hll.cube.madd", |cube| statistics::written(cube, count))?;
         written.ok_or_else(no_cube)?;
         let mut reply = Fields::new();
         reply.field("counted", outcomes.counted);
@@ -182,7 +185,7 @@ fn check_rows(
     }
     match refused {
         Some(error) => {
-            cube.too_late += 1;
+            cube.tally.too_late += 1;
             Err(error)
         }
         None => Ok(times),

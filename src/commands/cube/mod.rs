@@ -2,7 +2,7 @@
 
 pub mod add;
 pub mod alter;
-mod ask;
+pub(super) mod ask;
 pub mod campaign;
 mod compare;
 pub mod count;
@@ -28,7 +28,7 @@ use crate::server::key::ReadKey;
 use crate::server::syntax::Parsed;
 
 /// A length of time.
-const fn span(name: &'static str) -> Parsed<Span> {
+pub(super) const fn span(name: &'static str) -> Parsed<Span> {
     Parsed {
         name,
         read: Span::parse,
@@ -37,7 +37,7 @@ const fn span(name: &'static str) -> Parsed<Span> {
 }
 
 /// An instant.
-const fn timestamp(name: &'static str) -> Parsed<At> {
+pub(super) const fn timestamp(name: &'static str) -> Parsed<At> {
     Parsed {
         name,
         read: At::parse,
@@ -54,7 +54,7 @@ const TIMEZONE: Parsed<Zone> = Parsed {
 
 /// An instant as a client says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     /// `*`
     Now,
     /// Unix milliseconds.
@@ -75,7 +75,7 @@ impl At {
             .then_some(At::Millis(millis))
     }
 
-    fn millis(self, ctx: &Context) -> Millis {
+    pub(super) fn millis(self, ctx: &Context) -> Millis {
         match self {
             At::Now => ctx.now(),
             At::Millis(millis) => millis,
@@ -89,7 +89,7 @@ fn no_cube() -> CommandError {
 }
 
 /// The cube of a command that reads one.
-fn required<'k>(key: &'k ReadKey<Cube>) -> Result<&'k Cube, CommandError> {
+pub(super) fn required<'k>(key: &'k ReadKey<Cube>) -> Result<&'k Cube, CommandError> {
     key.value().ok_or_else(no_cube)
 }
 

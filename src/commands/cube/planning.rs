@@ -65,6 +65,14 @@ pub fn expected(slices: usize) -> Duration {
     OF_A_SLICE * u32::try_from(slices).unwrap_or(u32::MAX)
 }
 
+/// Why a write that would read a cube for so long is refused.
+pub fn too_long(expected: Duration) -> CommandError {
+    CommandError::invalid(format_args!(
+        "the union may take {} ms, and a write cannot wait, ask for a shorter range or fewer values",
+        expected.as_millis()
+    ))
+}
+
 /// What is to be planned for so many slices: here, or by another thread from a copy of the cube.
 pub enum Plan<W: Work> {
     /// Planned.

@@ -10,13 +10,11 @@ use crate::server::answers::is_short;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{Key, KeyUsage};
 use crate::sketch::Sketch;
 use crate::syntax;
-use std::time::Duration;
 
 syntax! {
     /// Where to, where from, and which users.
@@ -54,14 +52,14 @@ impl Command for Store {
                 confidence: CONFIDENCE.1,
             };
             let asked = about.question(ctx, cube)?;
-            let planning = planning::expected(planning::slices(cube, asked.time.as_ref()));
-            if !is_short(planning) {
-                return Err(too_long(planning));
+            let expected = planning::expected(planning::slices(cube, asked.time.as_ref()));
+            if !is_short(expected) {
+                return Err(planning::too_long(expected));
             }
             let mut query =
                 UnionQuery::plan(cube, asked).map_err(|why| unanswerable(cube.schema(), why))?;
             if !is_short(query.expected()) {
-                return Err(too_long(query.expected()));
+                return Err(planning::too_long(query.expected()));
             }
             loop {
                 if let Some(sketch) = query.step() {
@@ -74,11 +72,4 @@ impl Command for Store {
         key.replace(sketch, c"hll.cube.store", propagation);
         Ok(Reply::Ok)
     }
-}
-
-fn too_long(expected: Duration) -> CommandError {
-    CommandError::invalid(format_args!(
-        "the union may take {} ms, and a write cannot wait, store a shorter range or fewer values",
-        expected.as_millis()
-    ))
 }

@@ -3,6 +3,7 @@
 use super::required;
 use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
+use crate::commands::statistics::estimated;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -40,7 +41,7 @@ impl Command for Accuracy {
         let confidence = arguments.confidence;
         let key = ctx.read(arguments.key.into())?;
         let sketch = required(&key)?;
-        let estimate = sketch.estimate();
+        let estimate = estimated(sketch.estimate());
         let mut reply = Fields::new();
         reply.field("precision", sketch.precision().bits() as usize);
         let encoding = if sketch.is_sparse() && key.string_bytes().is_none() {

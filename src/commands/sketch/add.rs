@@ -1,6 +1,7 @@
 //! `HLL.ADD key element [element ...]`: 1 if the sketch changed, else 0.
 
 use super::default_sketch;
+use crate::commands::statistics::ELEMENTS_ADDED;
 use crate::server::args::{Arg, ArgList};
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -64,6 +65,7 @@ impl Command for Add {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        ELEMENTS_ADDED.add(arguments.elements.len() as u64);
         let alone = arguments.elements.only().map(Arg::bytes);
         let short = alone.filter(|element| element.len() <= SHORT);
         let key = ctx.write(arguments.key.into());

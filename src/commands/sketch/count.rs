@@ -1,6 +1,7 @@
 //! `HLL.COUNT key [key ...]`: distinct elements in the union, to the nearest whole number.
 
 use super::{rounded, union};
+use crate::commands::statistics::estimated;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -36,7 +37,7 @@ impl Command for Count {
             return union::answer(ctx, arguments.names, |count| Reply::Integer(rounded(count)));
         };
         let key = ctx.read(name.into())?;
-        let count = key.value().map(Sketch::estimate);
+        let count = key.value().map(Sketch::estimate).map(estimated);
         Ok(Reply::Integer(count.map_or(0, rounded)))
     }
 }

@@ -7,6 +7,7 @@ use super::check_memory;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::datatype::REJECTED;
 use crate::server::error::CommandError;
 use crate::server::key::Propagation;
 use crate::server::reply::{Outcome, Reply};
@@ -71,9 +72,10 @@ impl Command for Import {
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
         let mut payload = Cow::Borrowed(arguments.payload.bytes());
         if arguments.base64 {
-            payload = Cow::Owned(text::decode(&payload)?);
+            payload = Cow::Owned(text::decode(&payload).inspect_err(|_| REJECTED.add_one())?);
         }
-        let imported = arguments.format.read(&payload)?;
+        let imported = arguments.format.read(&payload);
+        let imported = imported.inspect_err(|_| REJECTED.add_one())?;
         let key = ctx.write::<Sketch>(arguments.key.into());
         match arguments.present {
             None if key.exists() => {

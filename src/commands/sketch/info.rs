@@ -2,6 +2,7 @@
 
 use super::{required, rounded};
 use crate::commands::fields::Fields;
+use crate::commands::statistics::estimated;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
@@ -38,7 +39,7 @@ impl Command for Info {
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
         let key = ctx.read(arguments.key.into())?;
         let sketch = required(&key)?;
-        let estimate = sketch.estimate();
+        let estimate = estimated(sketch.estimate());
         let pf = key.string_bytes();
         let stored = pf.unwrap_or_else(|| storage::encode(sketch, RDB_COMPRESSION.get()).len());
         let registers = sketch.precision().registers();

@@ -60,7 +60,7 @@ fn rounded(estimate: Estimate) -> i64 {
 }
 
 /// The sketch of a command that reads one and cannot do without it.
-fn required<'k>(key: &'k ReadKey<Sketch>) -> Result<&'k Sketch, CommandError> {
+pub(super) fn required<'k>(key: &'k ReadKey<Sketch>) -> Result<&'k Sketch, CommandError> {
     key.value()
         .ok_or_else(|| CommandError::invalid("there is no such key, name one that holds a sketch"))
 }

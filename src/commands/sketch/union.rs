@@ -2,6 +2,7 @@
 //! of copies. These share registers and tokens with the values under the keys, so making them costs next to
 //! nothing, and the union can be made by another thread.
 
+use crate::commands::statistics::estimated;
 use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};
 use crate::server::context::Context;
@@ -113,5 +114,5 @@ pub fn answer(
 }
 
 fn estimate(union: Option<&Sketch>) -> Estimate {
-    union.map_or(Estimate::from_tokens(0), Sketch::estimate)
+    estimated(union.map_or(Estimate::from_tokens(0), Sketch::estimate))
 }

@@ -105,6 +105,8 @@ use profile::{Peak, Question};
 use std::borrow::Cow;
 use std::ops::BitOr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokens::Collisions;
 
 /// Some of the sets a [`Joint`] was made of, by their position.
@@ -310,6 +312,30 @@ impl Slopes {
     }
 }
 
+/// Solutions that fitted registers, since the program began, and the nanoseconds that they took.
+static SOLUTIONS: AtomicU64 = AtomicU64::new(0);
+static NANOSECONDS: AtomicU64 = AtomicU64::new(0);
+
+/// Solutions that fitted registers, by all threads of the program since it began. Where all sets are counted by their
+/// tokens, or only one has elements, nothing is fitted.
+pub fn solutions() -> u64 {
+    SOLUTIONS.load(Ordering::Relaxed)
+}
+
+/// Microseconds that these have taken.
+pub fn microseconds() -> u64 {
+    NANOSECONDS.load(Ordering::Relaxed) / 1_000
+}
+
+fn counted<R>(solve: impl FnOnce() -> R) -> R {
+    let begin = Instant::now();
+    let solution = solve();
+    SOLUTIONS.fetch_add(1, Ordering::Relaxed);
+    let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    NANOSECONDS.fetch_add(nanoseconds, Ordering::Relaxed);
+    solution
+}
+
 /// Whether such an estimate counts tokens.
 fn is_counted(method: Method) -> bool {
     matches!(method, Method::Exact | Method::Tokens)
@@ -429,7 +455,7 @@ impl Joint {
             .iter()
             .map(|&s| members[s].value.clamp(1.0, super::register::ONE as f64))
             .collect();
-        let solution = solve::solve(Cells::count(&views, precision), &sizes);
+        let solution = counted(|| solve::solve(Cells::count(&views, precision), &sizes));
         Ok(Joint {
             members,
             regions: solution
