@@ -276,7 +276,7 @@ def test_a_shops_months_countries_and_products_are_exact(start, server_name, inv
         month[2].add(row["customer_id"])
         countries[row["country"]] = countries.get(row["country"], 0) + 1
         products[row["stock_code"]] = products.get(row["stock_code"], 0) + 1
-        if len(words) == 5 * 3000:
+        if len(words) == 5 * 1000:
             sent += send(c, words)
             words = []
     sent += send(c, words)
@@ -403,8 +403,8 @@ def test_a_range_over_tiers_of_different_precision_is_right(client):
         at = START + i * 100 * DAY // 60_000
         made.append((at, f"u:{i * 7919 % 20_011}", f"d{i % 3}", f"/{i * i % 31}", i % 10))
     made.append((newest, "u:0", "d0", "/0", 1))
-    for i in range(0, len(made), 1000):
-        words = [word for row in made[i:i + 1000] for word in row]
+    for i in range(0, len(made), 500):
+        words = [word for row in made[i:i + 500] for word in row]
         client("HLL.CUBE.MADD", "shop", "FIELDS", 3, "device", "page", "revenue", "ROWS", *words)
     ranges = [[], ["LAST", "24h", "AT", newest], ["LAST", "40d", "AT", newest], ["FROM", START + 5 * DAY, "TO", newest],
               ["FROM", START + 70 * DAY, "TO", START + 99 * DAY + 7 * HOUR]]
@@ -525,8 +525,8 @@ def test_a_question_about_thousands_of_slices_is_planned_elsewhere(server, proto
     their own; in a transaction, where nobody can wait, they are refused."""
     c, begin, hours = server.client(protocol), 1_700_006_400_000, 9_500
     c("HLL.CUBE.CREATE", "many", "TIER", "1h", "400d", "TIER", "1d", "400d", "DIMENSION", "step", "VALUES", 4)
-    for first in range(0, hours, 100):
-        rows = [word for i in range(first, first + 100) for word in (begin + i * HOUR, f"user:{i % 700}", "view" if i % 3 else "buy")]
+    for first in range(0, hours, 50):
+        rows = [word for i in range(first, first + 50) for word in (begin + i * HOUR, f"user:{i % 700}", "view" if i % 3 else "buy")]
         c("HLL.CUBE.MADD", "many", "FIELDS", 1, "step", "ROWS", *rows)
     newest = begin + (hours - 1) * HOUR
     done = int(server.info(section="hll")["hll_long_answers_done"])
@@ -555,14 +555,14 @@ def test_rows_that_would_take_long_are_refused(server):
     """A cube of many columns takes fewer rows at a time, and fewer of those that come late; nothing is counted then."""
     c, begin = server.client(3), 1_700_006_400_000
     c("HLL.CUBE.CREATE", "wide", "TIER", "1h", "48h", "TIER", "1d", "30d", *(word for i in range(19) for word in ("DIMENSION", f"d{i}")))
-    rows = [word for i in range(942) for word in (begin + i, f"user:{i}")]
-    assert "20 for a row, 60 for a late one, 1200 for one that begins a slice" in refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows, match="more than 20000 cells")
+    rows = [word for i in range(442) for word in (begin + i, f"user:{i}")]
+    assert "20 for a row, 60 for a late one, 1200 for one that begins a slice" in refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows, match="more than 10000 cells")
     assert mapping(c, c("HLL.CUBE.COUNT", "wide"))["events"] == 0
-    assert mapping(c, c("HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows[2:]))["counted"] == 941
+    assert mapping(c, c("HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *rows[2:]))["counted"] == 441
     c("HLL.CUBE.ADD", "wide", begin + 40 * HOUR, "later")
-    late = [word for i in range(400) for word in (begin + i, f"user:{i}")]
-    refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *late, match="the rows from 334 on")
-    assert mapping(c, c("HLL.CUBE.COUNT", "wide"))["events"] == 942
+    late = [word for i in range(200) for word in (begin + i, f"user:{i}")]
+    refused(c, "HLL.CUBE.MADD", "wide", "FIELDS", 0, "ROWS", *late, match="the rows from 167 on")
+    assert mapping(c, c("HLL.CUBE.COUNT", "wide"))["events"] == 442
 
 
 def test_rows_by_bucket_are_those_of_the_buckets(server, protocol):
@@ -579,8 +579,8 @@ def test_periods_that_are_compared_are_as_long(server, protocol):
     """An event an hour, so there is no change, wherever the hours or the days of the month before end."""
     c, begin = server.client(protocol), 1_735_689_600_000
     c("HLL.CUBE.CREATE", "even", "TIER", "1h", "20d", "TIER", "1d", "400d", "TIER", "1mo", "36mo", "DIMENSION", "dev", "VALUES", 2)
-    for first in range(0, 90 * 24, 100):
-        rows = [word for hour in range(first, first + 100) for word in (begin + hour * HOUR, "u")]
+    for first in range(0, 90 * 24, 80):
+        rows = [word for hour in range(first, first + 80) for word in (begin + hour * HOUR, "u")]
         c("HLL.CUBE.MADD", "even", "FIELDS", 0, "ROWS", *rows)
     for day, range_ in ((86, ["LAST", "7d"]), (86, ["LAST", "3d"]), (40, ["LAST", "7d"]), *((day, ["PERIOD", "MONTH"]) for day in range(80, 90))):
         at = begin + day * DAY + 11 * HOUR + 1

@@ -50,8 +50,8 @@ def ask(client, name, *words, by=None):
 
 def write(client, events, fields, key="shop"):
     """Events as (time, user, value, ...)."""
-    for i in range(0, len(events), 1000):
-        words = [word for event in events[i:i + 1000] for word in event]
+    for i in range(0, len(events), 500):
+        words = [word for event in events[i:i + 500] for word in event]
         client("HLL.CUBE.MADD", key, "FIELDS", len(fields), *fields, "ROWS", *words)
 
 

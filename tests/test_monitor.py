@@ -355,7 +355,7 @@ def test_counters_count(start, server_name):
     assert (late["cube_late_events"], late["cube_events"]) == (1, 1)
     assert changed(("HLL.CUBE.ADD", "shop", START - 300 * DAY, "u", "page", "a")) == {"cube_too_late_events": 1}
     assert stats(client)["cube_backlog_jobs"] == mapping(client, client("HLL.CUBE.INFO", "shop"))["waiting"]
-    assert changed(("HLL.ACCURACY.TRACK", "m", "a", "EXACT", 2)) == {"accuracy_samples": 1, "changes": 1, "monitor_keys": 1}
+    assert changed(("HLL.ACCURACY.TRACK", "m", "a", "EXACT", 2)) == {"accuracy_samples": 1, "changes": 1, "monitor_keys": 1, "estimates_exact": 1}
 
 
 def test_what_a_child_saves_is_counted_too(start, server_name):

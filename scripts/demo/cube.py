@@ -18,7 +18,7 @@ KEY = "shop"
 TIERS = ("5m", "3h", "1h", "48h", "1d", "90d", "1w", "53w", "1mo", "36mo")  # a slice and how long it is kept, in turn
 # What HLL.CUBE.MADD counts at most: cells, of which a late row has one in each column of every tier and once more, and one
 # that begins a newer slice as many as sixty others.
-CELLS_PER_COMMAND, ROWS_PER_COMMAND, LATE, BEGINS_SLICE = 20_000, 500, len(TIERS) // 2 + 1, 60
+CELLS_PER_COMMAND, ROWS_PER_COMMAND, LATE, BEGINS_SLICE = 10_000, 500, len(TIERS) // 2 + 1, 60
 FINEST = 300_000  # milliseconds of a slice
 COMMANDS_PER_PIPELINE = 20
 MOST_NAME, MOST_VALUE = 60, 1024  # bytes

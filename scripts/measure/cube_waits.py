@@ -22,7 +22,7 @@ from .stream import CARDINALITIES, Plan, counted, create, feed, known_commands, 
 from .waits import watched
 
 RATE = 50_000
-MOST_ROWS = 2_000    # of one MADD
+MOST_ROWS = 1_000    # of one MADD
 # A question is asked again and again for so long: that is many times for most, and once for what takes longer.
 SECONDS = 1.0
 
@@ -30,7 +30,7 @@ SECONDS = 1.0
 QUESTIONS = (
     ("nothing", "PING"),
     ("ADD", "HLL.CUBE.ADD shop {at} user:1 device value-0 channel value-1 country value-2 campaign value-3 category value-4 page /page/5 step view"),
-    ("MADD of 2,000 rows", "HLL.CUBE.MADD shop FIELDS 7 device channel country campaign category page step ROWS {rows}"),
+    ("MADD of 1,000 rows", "HLL.CUBE.MADD shop FIELDS 7 device channel country campaign category page step ROWS {rows}"),
     ("COUNT", "HLL.CUBE.COUNT shop"),
     ("COUNT, 24 h", "HLL.CUBE.COUNT shop LAST 24h AT {at}"),
     ("COUNT, 30 d", "HLL.CUBE.COUNT shop LAST 30d AT {at}"),

@@ -473,7 +473,7 @@ pub fn users(
     let figure = answer.rows.first().and_then(|row| row.figures.first());
     match figure {
         Some(Some(Figure::Estimate(users) | Figure::Common { users, .. })) => {
-            Ok((*users, precision))
+            Ok((statistics::estimated(*users), precision))
         }
         _ => Err(CommandError::invalid(
             "nothing is kept of this time, ask for one that the cube still keeps",

@@ -38,9 +38,9 @@ syntax! {
 /// The most rows of one command, so that nobody waits long for it.
 const MOST_ROWS: usize = 3_000;
 
-/// The most cells in which the rows of one command may be counted, for the same reason: a cell takes some 150 ns. A row in
+/// The most cells in which the rows of one command may be counted, for the same reason: a cell takes some 300 ns. A row in
 /// time has one in each column, and one that comes late one in each column of every tier, and some of the work it makes.
-const MOST_CELLS: usize = 20_000;
+const MOST_CELLS: usize = 10_000;
 
 /// A row that begins a slice is like so many others: the slice before is closed by it, and coarser ones are made.
 const ROWS_OF_A_SLICE: usize = 60;

@@ -137,7 +137,7 @@ fn estimate(ctx: &Context, arguments: &Arguments) -> Result<(Estimate, Precision
             }
             let key = ctx.read::<Sketch>(sketch.into())?;
             let sketch = sketches::required(&key)?;
-            Ok((sketch.estimate(), sketch.precision()))
+            Ok((statistics::estimated(sketch.estimate()), sketch.precision()))
         }
         Subject::Behind(cube) => {
             let key = ctx.read::<Cube>(cube.into())?;
