@@ -174,13 +174,19 @@ fn send(cube: &mut Cube, id: Option<(u32, u32)>, rows: &[Happened]) -> Option<Ve
 }
 
 fn add(cube: &mut Cube, event: &Happened) -> bool {
+    cube.begin_rows(1);
+    add_row(cube, event)
+}
+
+/// The same for a row of a write that has begun.
+fn add_row(cube: &mut Cube, event: &Happened) -> bool {
     let (a, b) = (event.a.map(|a| [b'a', a]), event.b.map(|b| [b'b', b]));
     let both = [(0, &a), (1, &b)];
     let values = both
         .iter()
         .filter_map(|&(at, value)| Some((at, &value.as_ref()?[..])));
     let values: Vec<(usize, &[u8])> = values.collect();
-    let added = cube.add(&Event {
+    let added = cube.add_row(&Event {
         at: event.at,
         element: &event.user.to_le_bytes(),
         values: &values,
@@ -777,6 +783,67 @@ fn work_that_is_due_is_done_by_a_bounded_number_of_writes() {
     // Hours and days are past their retention, and gone with their bytes.
     let tiers = cube.tier_infos();
     assert!(tiers[0].slices <= 2, "{tiers:?}");
+}
+
+/// A write of many rows does no more of such work than a few batches, and those that follow do the rest.
+#[test]
+fn a_write_of_many_rows_does_a_bounded_part_of_the_work() {
+    let write = |cube: &mut Cube, first: u32, rows: u32| {
+        cube.begin_rows(rows as usize);
+        let at = cube.newest().unwrap();
+        for i in first..first + rows {
+            let happened = Happened {
+                at: at + 1,
+                user: i,
+                a: Some(1),
+                b: None,
+                measure: 0.0,
+            };
+            assert!(add_row(cube, &happened));
+        }
+    };
+    // A day of many values, and an event of the next one.
+    let full = || {
+        let mut wide = schema("UTC", None);
+        wide.dimensions[1].values = 300;
+        wide.groups[0].values = 2_000;
+        let mut cube = Cube::new(wide, 7);
+        for i in 0..48_000_u32 {
+            let event = Happened {
+                at: 1_600_041_600_000 + Millis::from(i) * 24 * HOUR / 48_000,
+                user: i * 7 % 9_973,
+                a: Some((i % 5) as u8),
+                b: Some((i % 251) as u8),
+                measure: 0.0,
+            };
+            assert!(add(&mut cube, &event));
+        }
+        let event = Happened {
+            at: cube.newest().unwrap() + 3 * HOUR,
+            user: 0,
+            a: Some(1),
+            b: None,
+            measure: 0.0,
+        };
+        assert!(add(&mut cube, &event));
+        cube
+    };
+    // Rows that are writes of their own have done it all by then.
+    let mut one_by_one = full();
+    for i in 0..3_000 {
+        write(&mut one_by_one, i, 1);
+    }
+    assert_eq!(one_by_one.waiting(), 0);
+    let mut at_once = full();
+    write(&mut at_once, 0, 3_000);
+    assert!(at_once.waiting() > 0);
+    let mut writes = 0;
+    while at_once.waiting() > 0 {
+        write(&mut at_once, 3_000 + writes * 50, 50);
+        writes += 1;
+        assert!(writes < 200, "{} jobs still wait", at_once.waiting());
+    }
+    println!("{writes} writes of 50 rows did the rest");
 }
 
 /// A late part that grows has its slice rewritten, by steps. What comes late meanwhile is not part of that and stays.
