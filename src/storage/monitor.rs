@@ -22,6 +22,8 @@ use super::frame::{self, Frame, Kind};
 use crate::monitor::{Alert, Level, Monitor, Observation, Sample, Thresholds};
 use crate::sketch::Precision;
 use bincode::config::Configuration;
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -121,15 +123,27 @@ impl Reader<'_> {
     }
 }
 
-fn put(body: &mut Vec<u8>, value: impl Serialize) {
-    let bytes = bincode::serde::encode_to_vec(value, CONFIGURATION)
-        .expect("plain structures always encode");
-    body.extend(bytes);
+/// A body in the making.
+#[derive(Default)]
+struct Body(Vec<u8>);
+
+impl Writer for Body {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Body {
+    fn put(&mut self, value: impl Serialize) {
+        bincode::serde::encode_into_writer(value, self, CONFIGURATION)
+            .expect("plain structures always encode");
+    }
 }
 
 /// The bytes of a monitor.
 pub fn encode(monitor: &Monitor) -> Vec<u8> {
-    let mut body = Vec::new();
+    let mut body = Body::default();
     // Places by number: where the contexts stand in the order of their first samples.
     let mut places = vec![None; monitor.contexts.len()];
     let mut contexts = Vec::new();
@@ -140,18 +154,18 @@ pub fn encode(monitor: &Monitor) -> Vec<u8> {
             contexts.push(&monitor.contexts[usize::from(number)]);
         }
     }
-    put(&mut body, contexts.len() as u32);
+    body.put(contexts.len() as u32);
     for context in contexts {
-        put(&mut body, (&context.name, context.level as u8));
+        body.put((&context.name, context.level as u8));
     }
-    put(&mut body, monitor.samples.len() as u32);
+    body.put(monitor.samples.len() as u32);
     let mut before = 0;
     for (number, sample) in &monitor.samples {
         let place = places[usize::from(*number)].unwrap_or_default();
-        put(&mut body, (place, StoredSample::of(sample, before)));
+        body.put((place, StoredSample::of(sample, before)));
         before = sample.at;
     }
-    put(&mut body, monitor.alerts.len() as u32);
+    body.put(monitor.alerts.len() as u32);
     for alert in &monitor.alerts {
         let stored = StoredAlert {
             at: alert.at,
@@ -161,9 +175,9 @@ pub fn encode(monitor: &Monitor) -> Vec<u8> {
             threshold: alert.threshold,
             context: alert.context.to_vec(),
         };
-        put(&mut body, stored);
+        body.put(stored);
     }
-    frame::encode(Kind::Monitor, &[&body])
+    frame::encode(Kind::Monitor, &[&body.0])
 }
 
 /// The monitor that these bytes are of.
@@ -204,9 +218,9 @@ pub fn encode_observation(observation: &Observation) -> Vec<u8> {
         critical: observation.thresholds.critical,
         keep: u32::try_from(observation.keep).unwrap_or(u32::MAX),
     };
-    let mut body = Vec::new();
-    put(&mut body, stored);
-    frame::encode(Kind::Observation, &[&body])
+    let mut body = Body::default();
+    body.put(stored);
+    frame::encode(Kind::Observation, &[&body.0])
 }
 
 /// The observation that these bytes are of.
