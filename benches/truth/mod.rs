@@ -188,7 +188,8 @@ pub fn counts(precision: Precision, world: u64) -> Vec<Answer> {
     ]
 }
 
-/// New users of each of so many days, when so many were known before. A day also has twice as many who were known.
+/// New users of each of so many days, when so many were known before, and those who return: a day has twice as many of
+/// them. Two answers for each day.
 pub fn newcomers(
     precision: Precision,
     known: u64,
@@ -209,13 +210,17 @@ pub fn newcomers(
         let new = known + day * each_day;
         world.day(begin, new - 2 * each_day..new + each_day);
     }
-    let mut question = since(first + DAY, &[Metric::New]);
+    let mut question = since(first + DAY, &[Metric::New, Metric::Returning]);
     question.bucket = Some(Span::Days(1));
     let rows = world.ask(question);
     assert_eq!(rows.len(), days as usize);
-    let answers = rows
-        .iter()
-        .map(|row| Answer::new("new", each_day as f64, row, 0));
+    let answers = rows.iter().flat_map(|row| {
+        let returning = 2.0 * each_day as f64;
+        [
+            Answer::new("new", each_day as f64, row, 0),
+            Answer::new("returning", returning, row, 1),
+        ]
+    });
     answers.collect()
 }
 

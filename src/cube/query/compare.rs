@@ -18,10 +18,10 @@
 //! # Difference
 //!
 //! Of two groups side by side more is asked: could they differ by chance, though both are the same? Whoever came might
-//! have come to the other group, so the users of one group only, and the events, vary like counts (with their own number as
-//! variance), and the error of the sketches adds to that. The interval of the difference and the chance of such a
-//! difference, two-sided and by the normal approximation, are about that. Sums have none, since nothing is known of how
-//! their events vary.
+//! have come to the other group, so the users of one group only vary like counts (with their own number as variance), and
+//! the error of the sketches adds to that. The interval of the difference and the chance of such a difference, two-sided
+//! and by the normal approximation, are about that. Events and sums have none: those of one user come together, a few
+//! users may have most of them, and how many each has is not kept.
 
 use super::super::question::{Between, Compared, Comparison, Figure, Level, Metric, Row};
 use super::super::schema::OTHER;
@@ -361,14 +361,16 @@ impl Sides {
         let (now, before) = (estimate(self.now), estimate(self.before));
         let (value, variance) = match (self.metric, self.pair()) {
             (Metric::Unique, Some(pair)) => (pair.now - pair.then, pair.of_difference + pair.apart),
-            (Metric::Unique | Metric::New | Metric::Returning | Metric::Events, _) => {
+            (Metric::Unique | Metric::New | Metric::Returning, _) => {
                 let counted = now.value + before.value;
                 (
                     now.value - before.value,
                     now.variance + before.variance + counted,
                 )
             }
-            (Metric::Sum(_) | Metric::PerEvent(_) | Metric::PerUser(_), _) => return None,
+            (Metric::Events | Metric::Sum(_) | Metric::PerEvent(_) | Metric::PerUser(_), _) => {
+                return None;
+            }
         };
         let value = value + 0.0;
         let half = z * variance.sqrt();
