@@ -1,4 +1,4 @@
-//! Damaged and forged payloads, many of them: each is refused, or is a sketch that works.
+//! Damaged and forged payloads, many of them: each is refused, or is a sketch or a monitor that works.
 //!
 //! A corpus of sound payloads of each format is mutated: bits, bytes, numbers, pieces cut out, put in,
 //! repeated, moved. Half of the changes fall into the first bytes, where the fields are. Of what stands in a
@@ -14,11 +14,12 @@ use datasketches::hll::{HllSketch, HllType};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
+use redis_hll::monitor::{Monitor, Observation, Sample, Thresholds};
 use redis_hll::sketch::joint::{Joint, SetMask};
 use redis_hll::sketch::{Dense, HashFamily, Precision, Sketch, token};
 use redis_hll::storage::frame::{self, Frame};
 use redis_hll::storage::replay::{self, Content};
-use redis_hll::storage::{self, Compression, Format};
+use redis_hll::storage::{self, Compression, Format, monitor};
 use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -327,6 +328,59 @@ fn changes() {
             Err(_) => false,
         },
     );
+}
+
+fn observation(i: u32) -> Observation {
+    Observation {
+        context: ["daily", "weekly", "mobile"][i as usize % 3].into(),
+        sample: Sample {
+            at: i64::from(i) * 1_000,
+            estimate: f64::from(900 + i * 37 % 200),
+            exact: 1_000,
+            promised: 0.01,
+            precision: Precision::DEFAULT,
+            within_bounds: i.is_multiple_of(2),
+        },
+        thresholds: Thresholds {
+            warning: 0.05,
+            critical: 0.09,
+        },
+        keep: 200,
+    }
+}
+
+/// Monitors and what they are told, whose readers each refuse the other's frames.
+#[test]
+fn monitors() {
+    let mut corpus = vec![];
+    for samples in [0, 1, 40, 300] {
+        let mut filled = Monitor::new();
+        for i in 0..samples {
+            filled.track(&observation(i)).unwrap();
+        }
+        corpus.push(monitor::encode(&filled));
+        corpus.push(monitor::encode_observation(&observation(samples)));
+    }
+    let forge = |rng: &mut StdRng| forged_frame(&corpus, rng);
+    run("monitors", &corpus, forge, |payload, _| {
+        let works = |mut monitor: Monitor| {
+            let bytes = monitor::encode(&monitor);
+            let again = monitor::decode(&bytes).map(|again| monitor::encode(&again));
+            assert_eq!(again, Ok(bytes));
+            monitor.report(Some(0), i64::MAX, observation(0).thresholds);
+            monitor.track(&observation(1)).unwrap();
+            monitor.reset(Some(b"daily"));
+            monitor.reset(None);
+            assert_eq!(monitor, Monitor::new());
+            true
+        };
+        if let Ok(observed) = monitor::decode_observation(payload) {
+            let mut told = Monitor::new();
+            let taken = told.track(&observed).is_ok();
+            return taken && works(told);
+        }
+        monitor::decode(payload).is_ok_and(works)
+    });
 }
 
 #[test]

@@ -232,6 +232,10 @@ pub fn decode_observation(bytes: &[u8]) -> Result<Observation, DecodeError> {
         warning: stored.warning,
         critical: stored.critical,
     };
+    // An alert has its threshold in it, and one that is no number could not be read again.
+    if !(thresholds.warning.is_finite() && thresholds.critical.is_finite()) {
+        return Err(DecodeError::Invalid("threshold"));
+    }
     Ok(Observation {
         context: stored.context,
         sample: stored.sample.sample(0)?,
@@ -292,8 +296,13 @@ mod tests {
                 monitor.report(None, i64::MAX, observation("", 0, 0.0).thresholds)
             );
         }
-        let one = observation("daily", -5, 930.5);
-        assert_eq!(decode_observation(&encode_observation(&one)), Ok(one));
+        let mut one = observation("daily", -5, 930.5);
+        assert_eq!(
+            decode_observation(&encode_observation(&one)),
+            Ok(one.clone())
+        );
+        one.thresholds.warning = f64::NEG_INFINITY;
+        assert!(decode_observation(&encode_observation(&one)).is_err());
     }
 
     #[test]
