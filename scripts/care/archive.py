@@ -136,7 +136,7 @@ def read(path: Path) -> Iterator[Record]:
                 count += 1
     except (OSError, EOFError, zlib.error) as wrong:
         raise Damaged(f"{path} cannot be read: {wrong}") from wrong
-    except (ValueError, KeyError, AttributeError) as wrong:
+    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
         raise Damaged(f"{path}: line {count + 2} is not one of an archive") from wrong
     raise Damaged(f"{path} ends before its last line")
 

@@ -9,6 +9,7 @@ import argparse
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -71,15 +72,16 @@ def main() -> int:
     # Stopped from outside is like Ctrl-C: everything that was started is stopped.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    plan = Plan(options.server, options.module.resolve(), WRITERS, 2.0 if options.quick else 8.0, 200 if options.quick else 5_000,
-                lambda text: print(f"      {text}", flush=True))
     rows: dict[str, Row] = {}
     begin = time.monotonic()
     try:
-        for at, name in enumerate(options.only, 1):
-            title, run = SCENARIOS[name]
-            print(f"\n      {at} of {len(options.only)}: {title} ({time.monotonic() - begin:.0f} s so far)", flush=True)
-            rows[name] = run(plan)
+        with tempfile.TemporaryDirectory(prefix="redis-hll-drill-") as place:
+            plan = Plan(options.server, options.module.resolve(), WRITERS, 2.0 if options.quick else 8.0,
+                        200 if options.quick else 2_000, lambda text: print(f"      {text}", flush=True), Path(place))
+            for at, name in enumerate(options.only, 1):
+                title, run = SCENARIOS[name]
+                print(f"\n      {at} of {len(options.only)}: {title} ({time.monotonic() - begin:.0f} s so far)", flush=True)
+                rows[name] = run(plan)
     except KeyboardInterrupt:
         print("\nstopped; everything that was started is gone", file=sys.stderr)
         return 130
