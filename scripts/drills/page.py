@@ -14,15 +14,21 @@ def seconds(value: float) -> str:
     return f"{value:.0f} s" if value >= 20 or value == 0 else f"{value:.1f} s"
 
 
+def lost_time(row: Row) -> str:
+    return f"its age, {seconds(row.rpo)} here" if row.by_age else seconds(row.rpo)
+
+
 def verdict(row: Row) -> str:
     missed = [name for name, value, most in (("RTO", row.rto, RTO), ("RPO", row.rpo, RPO)) if value > most]
-    return "missed: " + " and ".join(missed) if missed else "kept"
+    if missed:
+        return "missed: " + " and ".join(missed)
+    return f"kept, while it is less than {RPO / 60:.0f} min old" if row.by_age else "kept"
 
 
 def table(rows: Sequence[Row]) -> str:
     lines = [f"| what happens | what makes writes safe | RTO (objective {RTO / 60:.0f} min) | RPO (objective {RPO / 60:.0f} min) | "
-             "acknowledged writes lost | objectives |", "|---|---|---:|---:|---:|---|"]
-    lines += [f"| {row.event} | {row.kept} | {seconds(row.rto)} | {seconds(row.rpo)} | {row.lost:,} of {row.of:,} | {verdict(row)} |"
+             "acknowledged and lost | objectives |", "|---|---|---:|---:|---:|---|"]
+    lines += [f"| {row.event} | {row.kept} | {seconds(row.rto)} | {lost_time(row)} | {row.lost:,} of {row.of:,} {row.what} | {verdict(row)} |"
               for row in rows]
     return "\n".join(lines)
 

@@ -1,0 +1,144 @@
+"""The drill measures what it says, keeps what docs/recovery.md promises, and leaves nothing behind however it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from servers import wait_for
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+
+from drills import page  # noqa: E402 (the path comes first)
+from drills.__main__ import SCENARIOS, faults  # noqa: E402
+from drills.load import Acknowledged, Kill, Writer, outcome, resumed  # noqa: E402
+from drills.scenarios import Row  # noqa: E402
+
+RECOVERY = Path(ROOT, "docs/recovery.md")
+
+
+def row(**more):
+    return Row(**{"event": "e", "kept": "k", "rto": 7.04, "rpo": 0.0, "lost": 0, "of": 12_345, **more})
+
+
+def test_a_row_says_whether_the_objectives_are_kept():
+    assert page.table([row()]).splitlines()[-1] == "| e | k | 7.0 s | 0 s | 0 of 12,345 writes | kept |"
+    assert page.table([row(rto=301, rpo=61)]).endswith("| 301 s | 61 s | 0 of 12,345 writes | missed: RTO and RPO |")
+    assert page.table([row(rto=300, rpo=60)]).endswith("| kept |")
+    assert page.table([row(rpo=3.21, lost=7, by_age=True)]).endswith("| its age, 3.2 s here | 7 of 12,345 writes | kept, while it is less than 1 min old |")
+
+
+def test_the_page_gets_the_new_table_and_keeps_its_text():
+    text = f"above\n{page.BEGIN}\nold\n{page.END}\nbelow\n"
+    new = page.replaced(text, "about", [row()])
+    assert new.startswith(f"above\n{page.BEGIN}\nabout\n\n| what happens") and new.endswith(f"| kept |\n{page.END}\nbelow\n") and "old" not in new
+    assert page.replaced(new, "about", [row()]) == new
+    for wrong in ("no markers", text + text):
+        with pytest.raises(ValueError):
+            page.replaced(wrong, "about", [row()])
+
+
+def test_a_slow_failover_and_a_lost_write_that_was_safe_are_faults():
+    assert faults({name: row() for name in SCENARIOS}) == []
+    assert len(faults({"failover-everysec": row(rto=30)})) == 1
+    assert len(faults({"failover-always-wait": row(lost=1)})) == 1
+    assert faults({"failover-everysec": row(lost=1), "restart-always": row(rto=31)}) == []
+
+
+class Members:
+    """The server after a kill, as outcome() asks it."""
+
+    def __init__(self, numbers, events):
+        self.numbers, self.events = numbers, events
+
+    def smembers(self, _):
+        return {str(number).encode() for number in self.numbers}
+
+    def execute_command(self, *_):
+        return {b"events": self.events}
+
+
+def test_what_was_lost_is_counted_write_by_write():
+    """Write 3 was acknowledged and is gone; 4 was not acknowledged and is there, which is no loss and hides none; 5 was begun while
+    the server died and answered by it; 6 is the first of the new one."""
+    kill = Kill(sent=10.0, gone=10.2)
+    writer = Writer(0, lambda: ("", 0), 0)
+    writer.acknowledged = [Acknowledged(1, 1.5, 1), Acknowledged(2, 2.5, 2), Acknowledged(9, 9.25, 3), Acknowledged(10.1, 10.3, 5)]
+    assert resumed([writer], kill) is None
+    with pytest.raises(RuntimeError, match="no write was acknowledged"):
+        outcome([writer], Members([1, 2, 4, 5], 4), kill)
+    writer.acknowledged.append(Acknowledged(16, 16.5, 6))
+    assert resumed([writer], kill) == 16.5
+    found = outcome([writer], Members([1, 2, 4, 5, 6], 5), kill)
+    assert (found.acknowledged, found.lost, found.lost_seconds, found.resumed_seconds) == (4, 1, 0.75, 6.5)
+    with pytest.raises(RuntimeError, match="the cube has 4 events and the sets 5 members"):
+        outcome([writer], Members([1, 2, 4, 5, 6], 4), kill)
+
+
+def drill(request, tmp_path, *words):
+    """The drill in a process of its own, all of whose files and servers are in `tmp_path`."""
+    name = list(request.config.hll_servers)[-1]
+    environment = {**os.environ, "PYTHONPATH": os.path.join(ROOT, "scripts"), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    line = [sys.executable, "-m", "drills", "--quick", "--server", request.config.hll_servers[name], "--module", request.config.option.module, *words]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment)
+
+
+def left(tmp_path):
+    """Files and processes that belong to the drill."""
+    files = [str(path) for path in tmp_path.iterdir()]
+    lines = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                directory = os.readlink(entry / "cwd")
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(tmp_path) in line or str(tmp_path) in directory:
+                lines.append(line)
+    return files + lines
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(400)
+def test_the_drill_runs_through_and_keeps_its_promises(request, tmp_path):
+    """On one server, with short loads: the status is 1 where a failover takes 30 s or where `always` and WAIT lost a write."""
+    before = RECOVERY.read_text(encoding="utf-8")
+    running = drill(request, tmp_path)
+    said = running.communicate(timeout=390)[0]
+    print(said)
+    assert running.returncode == 0
+    table = [line for line in said.splitlines() if line.startswith("| ")]
+    assert len(table) == 1 + len(SCENARIOS)
+    assert left(tmp_path) == []
+    assert RECOVERY.read_text(encoding="utf-8") == before  # a quick run only prints
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_drill_that_is_stopped_leaves_nothing_behind(request, tmp_path, how):
+    running = drill(request, tmp_path, "--only", "failover-everysec-wait")
+    try:
+        wait_for("all to run", lambda: "acknowledged" in running.stdout.readline(), seconds=60)
+        assert len(left(tmp_path)) > 6
+        running.send_signal(how)
+        said = running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+    assert running.returncode == 130 and "everything that was started is gone" in said
+    wait_for("the last process to end", lambda: left(tmp_path) == [], seconds=5)
+
+
+def test_the_page_has_the_table_of_a_whole_drill_with_all_objectives_kept():
+    """As the drill writes it; and every scenario is in it."""
+    text = RECOVERY.read_text(encoding="utf-8")
+    table = text.split(page.BEGIN)[1].split(page.END)[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(SCENARIOS)
+    assert all(re.search(r"\| kept(, while it is less than 1 min old)? \|$", line) for line in rows)
+    (safe,) = [line for line in rows if "`appendfsync always` and WAIT 1" in line]
+    assert "| 0 of " in safe
