@@ -1,10 +1,13 @@
 """The care programs (scripts/caretaker) do what docs/care.md says, on real servers: they may be run twice, they delete nothing that
 was not read back, and they say by their exit status how it went."""
 
+import contextlib
 import gzip
+import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
@@ -15,11 +18,11 @@ import redis
 
 from conftest import ROOT
 from helpers import add, elements, make
-from servers import wait_for
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 from care import archive, backup  # noqa: E402 (the path comes first)
+from care.__main__ import main  # noqa: E402
 from care.names import BadPattern, Pattern  # noqa: E402
 
 CARETAKER = os.path.join(ROOT, "scripts", "caretaker")
@@ -27,13 +30,21 @@ DONE, FOUND, MISUSED, FAILED = 0, 1, 2, 3
 TODAY = datetime.now(timezone.utc).date()
 
 
-def care(server, program, *words, expect=DONE, stdin=None, url=None):
-    """Runs the program against the server; its output, after its exit status was as expected."""
-    url = url or f"redis://127.0.0.1:{server.port}/0"
-    done = subprocess.run([CARETAKER, program, "--url", url, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=120)
-    print(done.stdout, done.stderr)
-    assert done.returncode == expect, f"exit status {done.returncode}"
-    return done.stdout + done.stderr
+def care(server, program, *words, expect=DONE, stdin="", url=None):
+    """Runs the program against the server, in this process; its output, after its exit status was as expected."""
+    said = io.StringIO()
+    handler = signal.getsignal(signal.SIGTERM)
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            status = main([program, "--url", url or f"redis://127.0.0.1:{server.port}/0", *map(str, words)])
+        except SystemExit as end:  # argparse's
+            status = end.code
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    print(said.getvalue())
+    assert status == expect
+    return said.getvalue()
 
 
 def day(back):
@@ -165,6 +176,63 @@ def test_a_target_shorter_than_its_source_is_refused(one_server):
     assert "lasts longer" in care(one_server, "rollup", "--days", "w:%G-W%V", "--into", "d:%Y-%m-%d", expect=FAILED)
 
 
+# ---- accuracy -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(one_server):
+    """A server with a sketch of 10,000 users, and what it estimates."""
+    add(one_server.c, "visitors", elements(0, 10_000))
+    return one_server, one_server.c("HLL.COUNT", "visitors")
+
+
+def ask(server, stdin, expect, *more):
+    return care(server, "accuracy", "--monitor", "hll:accuracy", *more, expect=expect, stdin=stdin)
+
+
+def test_a_result_of_a_query_is_judged_line_by_line(counted):
+    server, count = counted
+    c = server.c
+    c("HLL.CUBE.CREATE", "shop", "DIMENSION", "device", "VALUES", 8)
+    c("HLL.CUBE.ADD", "shop", "*", "u", "device", "a b")
+    assert "1 ok, 0 warning, 0 critical, 0 refused" in ask(server, f"visitors\t{count}\n", DONE)
+    said = ask(server, f"visitors\t{count}\tgood\n\nvisitors\t{round(count / 1.07)}\tseven\nCUBE shop WHERE device 'a b'\t1\tcube\nvisitors\t{round(count / 1.12)}\ttwelve\n", FOUND)
+    assert "2 ok, 1 warning, 1 critical, 0 refused" in said
+    assert re.search(r"^! visitors: [\d,]+ for [\d,]+, 7\.0\d % off, warning$", said, re.M) and re.search(r"^! visitors: .+, 12\.0\d % off, critical$", said, re.M)
+    info = server.info(section="hll")
+    assert [info[f"hll_accuracy_{level}_now"] for level in ("warning", "critical")] == ["1", "1"]
+    before = c("DEBUG", "DIGEST")
+    assert "would ask HLL.ACCURACY.TRACK hll:accuracy visitors EXACT 5" in ask(server, "visitors\t5\n", DONE, "--dry-run")
+    assert c("DEBUG", "DIGEST") == before
+
+
+def test_a_set_is_the_truth(counted):
+    server, _ = counted
+    c = server.c
+    for at in range(0, 10_000, 1000):
+        c("SADD", "truth", *elements(at, at + 1000))
+    care(server, "accuracy", "--monitor", "m", "--sketch", "visitors", "--set", "truth", "--context", "daily")
+    c("SPOP", "truth", 2000)
+    assert "25." in care(server, "accuracy", "--monitor", "m", "--sketch", "visitors", "--set", "truth", "--context", "daily", expect=FOUND)
+    found = c("HLL.ACCURACY.REPORT", "m")
+    assert dict(zip(found[::2], found[1::2]))[b"samples"] == 2
+
+
+def test_a_line_that_cannot_be_asked_does_not_keep_the_others_from_it(counted):
+    server, count = counted
+    server.c("SET", "text", "x")
+    said = ask(server, f"none\t5\ntext\t5\nvisitors\t0\nvisitors\t{count}\n", FOUND)
+    assert "1 ok, 0 warning, 0 critical, 3 refused" in said and said.count("! ") == 3
+
+
+@pytest.mark.parametrize("stdin, why", [("", "no lines"), ("visitors\n", "line 1"), ("visitors\t5\nvisitors\t5.5\n", "line 2"), ("visitors\t5\ta\tb\n", "line 1"),
+                                        ("CUBE shop WHERE device 'a\t5\n", "line 1")])
+def test_a_result_that_is_none_is_no_good_week(counted, stdin, why):
+    server, _ = counted
+    assert why in ask(server, stdin, FAILED)
+    assert server.c("EXISTS", "hll:accuracy") == 0
+
+
 # ---- archive and restore --------------------------------------------------------------------------------------------
 
 
@@ -181,6 +249,7 @@ def fill(c):
     for i in range(3000):
         c("HLL.CUBE.ADD", "old:cube:2020-03-01", now - (3000 - i) * 60_000, f"u{i % 700}", "page", f"p{i % 130}", "revenue", i)
     c("PEXPIRE", "old:cube:2020-03-01", 200_000_000)
+    c("HLL.ACCURACY.TRACK", "old:accuracy:2020-03-01", "old:redis:2020-03-01", "EXACT", 3)
     c("SET", "old:text:2020-03-01", "x")
     add(c, f"old:young:{day(1)}", ["a"])
     add(c, "other:2020-03-01", ["a"])
@@ -199,13 +268,13 @@ def test_old_keys_go_into_a_file_and_come_back_as_they_were(server, tmp_path):
     c = server.c
     fill(c)
     before = values(c)
-    assert "7 keys to archive" in care(server, *ARCHIVED, "--to", tmp_path, "--dry-run")
+    assert "8 keys to archive" in care(server, *ARCHIVED, "--to", tmp_path, "--dry-run")
     assert values(c) == before and list(tmp_path.iterdir()) == []
     file = archived(server, tmp_path)
     left = values(c)
     assert {name for name in before if name not in left} == {name for name in before if name.startswith(b"old:")} - {b"old:text:2020-03-01", f"old:young:{day(1)}".encode()}
     assert {name: before[name] for name in left} == left
-    assert "7 keys, all sums right" in care(server, "restore", file, "--dry-run")
+    assert "8 keys, all sums right" in care(server, "restore", file, "--dry-run")
     assert values(c) == left
     care(server, "restore", file)
     assert values(c) == before
@@ -216,8 +285,8 @@ def test_the_file_is_what_its_page_says_and_sha256sum_agrees(one_server, tmp_pat
     file = archived(one_server, tmp_path, "--keep")
     assert subprocess.run(["sha256sum", "-c", f"{file.name}.sha256"], cwd=tmp_path, capture_output=True).returncode == 0
     head, *records, tail = map(json.loads, gzip.open(file, "rt", encoding="utf-8"))
-    assert (head["archive"], head["version"], tail["keys"]) == ("redis-hll", 1, len(records)) and len(records) == 7
-    assert {(record["type"], record["form"]) for record in records} == {("HLLsketch", "native"), ("HLLcubev1", "dump")}
+    assert (head["archive"], head["version"], tail["keys"]) == ("redis-hll", 1, len(records)) and len(records) == 8
+    assert {(record["type"], record["form"]) for record in records} == {("HLLsketch", "native"), ("HLLcubev1", "dump"), ("HLLaccrcy", "dump")}
     assert {record.get("key") for record in records} >= {"old:cube:2020-03-01", None}
     assert sorted(tmp_path.iterdir()) == sorted([file, file.with_name(f"{file.name}.sha256")])
     assert file.stat().st_mode & 0o777 == 0o600
@@ -317,7 +386,7 @@ def test_a_file_that_cannot_be_read_back_deletes_nothing(one_server, library, tm
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(archive.Damaged):
-        archive.settle(library, file, 7, 0, keep=False)
+        archive.settle(library, file, 8, 0, keep=False)
     assert values(c) == before
 
 
@@ -514,12 +583,25 @@ def test_a_server_that_is_not_there_or_has_no_module_is_a_failure(start, newest,
     assert re.search("refused|111", care(bare, program, *words, url="redis://127.0.0.1:1/0", expect=FAILED))
 
 
-def test_every_program_explains_itself():
-    said = subprocess.run([CARETAKER, "--help"], capture_output=True, text=True, check=True).stdout
+def test_every_program_explains_itself_and_runs_from_anywhere(one_server, tmp_path):
+    """As a timer starts it: without this repository's Python path, with the address and the password from the environment."""
+    def run(*words, **more):
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **more}
+        return subprocess.run([CARETAKER, *words], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+
+    said = run("--help").stdout
     for program in (*CALLS, "restore"):
         assert re.search(rf"^ +{program} ", said, re.M)
-        help_ = subprocess.run([CARETAKER, program, "--help"], capture_output=True, text=True, check=True).stdout
-        assert "--dry-run" in help_ and "exit status: 0" in " ".join(help_.split())
+        help_ = " ".join(run(program, "--help").stdout.split())
+        assert "--dry-run" in help_ and "exit status: 0" in help_
+    c = one_server.c
+    add(c, f"v:{day(1)}", ["a"])
+    c("ACL", "SETUSER", "timer", "on", ">secret", "~*", "+@all")
+    where = {"HLL_URL": f"redis://timer@127.0.0.1:{one_server.port}/0"}
+    assert run("rollup", *CALLS["rollup"], **where).returncode == FAILED
+    done = run("rollup", *CALLS["rollup"], **where, REDISCLI_AUTH="secret")
+    assert done.returncode == DONE and "1 keys were looked after" in done.stdout
+    assert c("HLL.COUNT", f"w:{TODAY - timedelta(1):%Y}") == 1
 
 
 def test_the_user_for_care_may_do_all_of_it(start, newest, tmp_path, request):
@@ -538,10 +620,10 @@ def test_the_user_for_care_may_do_all_of_it(start, newest, tmp_path, request):
         care(server, *ARCHIVED, "--to", tmp_path, url=url)
         (file,) = tmp_path.glob("*.gz")
         care(server, "restore", file, url=url)
-        wait_for("a second to pass", lambda: c("SAVE") == "OK")
+        care(server, "accuracy", "--monitor", "m", url=url, stdin=f"visitors:shop:{day(1)}\t1\n")
+        c("SAVE")
         care(server, "backup", os.path.join(server.directory, "dump.rdb"), "--server", request.config.hll_servers[newest],
              "--module", request.config.option.module, url=url)
     finally:
         del os.environ["REDISCLI_AUTH"]
-    with pytest.raises(AssertionError):
-        care(server, "rollup", "--days", DAYS, "--into", MONTHS, url=url)
+    care(server, "rollup", "--days", DAYS, "--into", MONTHS, url=url, expect=FAILED)

@@ -142,7 +142,7 @@ def test_a_server_does_not_start_with_a_password_nobody_chose(production, newest
 # What each role may do of the module's commands; operator may do everything but what replicas and files are for.
 READS_OF_A_READER_NOT = {"hll.export"}
 OF_A_WRITER = {"hll.create", "hll.add", "hll.merge", "hll.cube.create", "hll.cube.add", "hll.cube.madd", "hll.cube.store"}
-OF_CARE = {"hll.count", "hll.merge", "hll.export", "hll.import"}
+OF_CARE = {"hll.count", "hll.merge", "hll.export", "hll.import", "hll.accuracy.track"}
 OF_THE_EXPORTER = {"hll.count", "hll.cube.info"}
 
 
@@ -409,6 +409,48 @@ def test_an_alert_goes_up_and_comes_down(tools, production, newest, tmp_path):
         assert re.match(r"127\.0\.0\.1:\d+: 8\d\.\d+% of maxmemory are in use", alert["annotations"]["summary"])
         c("CONFIG", "SET", "maxmemory", used * 10)
         wait_for("its end", lambda: "RedisMemoryHigh" not in firing(port), seconds=30)
+
+
+@pytest.mark.thorough
+def test_a_sketch_that_is_off_raises_its_alert_everywhere_once_until_it_is_reset(tools, production, newest, tmp_path):
+    """7 % off is a warning and 12 % critical: for the program that asks, a subscriber, INFO, the exporter and a firing rule."""
+    server = production(newest)
+    c, reader = server.as_user("operator"), server.as_user("reader")
+    add(c, "visitors", elements(0, 10_000))
+    count = c("HLL.COUNT", "visitors")
+    reader("SUBSCRIBE", "hll:alerts")
+    url = f"redis://care@127.0.0.1:{server.port}/0"
+
+    def check(factor):
+        """How the weekly check ends, twice."""
+        for _ in range(2):
+            done = subprocess.run([os.path.join(ROOT, "scripts/caretaker"), "accuracy", "--url", url, "--monitor", "hll:accuracy"], text=True,
+                                  input=f"visitors\t{round(count / factor)}\tdaily\n", capture_output=True, env={**os.environ, "REDISCLI_AUTH": password("care")})
+        return done.returncode
+
+    def now():
+        info = server.info(c, "hll")
+        return [int(info[f"hll_accuracy_{name}"]) for name in ("alerts_warning", "alerts_critical", "warning_now", "critical_now")]
+
+    def told():
+        channel, message = reader.read()[1:]
+        assert channel == b"hll:alerts"
+        return json.loads(message)["level"]
+
+    accuracy = {"HllAccuracyWarning", "HllAccuracyCritical"}
+    with exporter(tools, server, tmp_path) as scraped, prometheus(tools, [scraped], tmp_path) as port:
+        wait_for("the first scrape", lambda: query(port, "redis_hll_accuracy_warning_now"))
+        assert check(1) == 0 and now() == [0, 0, 0, 0] and not accuracy & firing(port)
+        assert check(1.07) == 1 and now() == [1, 0, 1, 0] and told() == "warning"
+        wait_for("the warning", lambda: accuracy & firing(port) == {"HllAccuracyWarning"}, seconds=30)
+        assert check(1.12) == 1 and now() == [1, 1, 0, 1] and told() == "critical"
+        wait_for("the critical one", lambda: accuracy & firing(port) == {"HllAccuracyCritical"}, seconds=30)
+        assert metrics(scraped)['redis_script_values{key="hll_accuracy_critical_now"}'] == 1
+        c("HLL.ACCURACY.RESET", "hll:accuracy")
+        assert now() == [1, 1, 0, 0]
+        wait_for("the end", lambda: not accuracy & firing(port), seconds=30)
+        c("PUBLISH", "hll:alerts", '{"level": "no more than these two"}')
+        assert told() == "no more than these two"
 
 
 @pytest.mark.thorough

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 Address = tuple[str, int]
 
-CUBE, SKETCH = "drill:cube", "drill:users"
+CUBE, SKETCH, BALLAST = "drill:cube", "drill:users", "drill:ballast"
 # A dead server on loopback refuses at once; this is for one that is up and stuck.
 SOCKET_SECONDS = 2
 WAIT_MS = 1000
@@ -48,6 +48,7 @@ class Writer:
     number: int
     find: Callable[[], Address]
     replicas: int
+    ballast: int = 0  # bytes that each write carries besides, so that what waits for a replica outgrows the kernel's buffers
     acknowledged: list["Acknowledged"] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -90,6 +91,8 @@ class Writer:
             together.sadd(set_name(self.number), number)
             together.execute_command("HLL.ADD", SKETCH, user)
             together.execute_command("HLL.CUBE.ADD", CUBE, "*", user, "writer", self.number)
+            if self.ballast:
+                together.set(BALLAST, bytes(self.ballast))
             together.execute()
         return self.replicas == 0 or int(client.wait(self.replicas, WAIT_MS)) >= self.replicas
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,8 @@ from .load import Kill, Outcome, Writer, outcome, prepare, resumed
 from .topology import CONFIG, Group, group, wait_for
 
 REPLICAS = 2
+# Of each write while replicas lag: in two seconds more than the kernel takes, and less than client-output-buffer-limit.
+BALLAST = 16 << 10
 # The size of what is restored: dense sketches of 8 KiB.
 ELEMENTS = 3_000
 CHUNK = 1_000
@@ -69,8 +73,8 @@ def durable(fsync: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def writing(plan: Plan, find: Callable[[], tuple[str, int]], replicas: int) -> Iterator[list[Writer]]:
-    writers = [Writer(number, find, replicas) for number in range(plan.writers)]
+def writing(plan: Plan, find: Callable[[], tuple[str, int]], replicas: int, ballast: int = 0) -> Iterator[list[Writer]]:
+    writers = [Writer(number, find, replicas, ballast) for number in range(plan.writers)]
     try:
         for writer in writers:
             writer.start()
@@ -88,6 +92,16 @@ def under_load(plan: Plan, writers: list[Writer], seconds: float) -> None:
         plan.say(f"{sum(len(writer.acknowledged) for writer in writers):,} writes acknowledged")
 
 
+@contextlib.contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """The process does nothing until the end of the block."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
 def killed(server: Server) -> Kill:
     sent = time.monotonic()
     server.kill()
@@ -99,15 +113,23 @@ def await_writes(plan: Plan, writers: list[Writer], kill: Kill) -> None:
     plan.say(f"writes are taken again after {time.monotonic() - kill.sent:.1f} s")
 
 
-def failover(plan: Plan, fsync: str, replicas: int) -> Row:
-    """The primary is killed, Sentinel promotes a replica, the old primary comes back as a replica of it."""
+def failover(plan: Plan, fsync: str, replicas: int, lag: float = 0) -> Row:
+    """The primary is killed, Sentinel promotes a replica, the old primary comes back as a replica of it.
+
+    With a `lag` the replicas have not read what came in the last so many seconds. A process that is killed leaves what it has
+    sent in the kernel, which still delivers it; so each write then carries so much that most has to wait in the process."""
     with group(plan.start, plan.binary, durable(fsync), REPLICAS) as servers:
         primary = servers.servers[0]
         with primary.client() as client:
             prepare(client)
-        with writing(plan, servers.find, replicas) as writers:
+        with writing(plan, servers.find, replicas, BALLAST if lag else 0) as writers, contextlib.ExitStack() as asleep:
             under_load(plan, writers, plan.seconds)
+            if lag:
+                for server in servers.servers[1:]:
+                    asleep.enter_context(stopped(server))
+                under_load(plan, writers, lag)
             kill = killed(primary)
+            asleep.close()
             plan.say("the primary is killed")
             await_writes(plan, writers, kill)
             under_load(plan, writers, plan.seconds)
@@ -120,7 +142,8 @@ def failover(plan: Plan, fsync: str, replicas: int) -> Row:
         _all_alike(servers)
         plan.say("the old primary is back as a replica, and all hold the same")
     wait = f" and WAIT {replicas}" if replicas else ""
-    return Row.of_outcome("the primary killed, a replica takes over", f"`appendfsync {fsync}`{wait}", found)
+    event = f"the same, and the replicas were {lag:.0f} s behind" if lag else "the primary killed, a replica takes over"
+    return Row.of_outcome(event, f"`appendfsync {fsync}`{wait}", found)
 
 
 def _all_alike(servers: Group) -> None:
