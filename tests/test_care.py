@@ -390,6 +390,18 @@ def test_a_file_that_cannot_be_read_back_deletes_nothing(one_server, library, tm
     assert values(c) == before
 
 
+def test_a_disk_that_fails_leaves_the_keys_and_no_file(one_server, tmp_path, monkeypatch):
+    fill(one_server.c)
+    before = values(one_server.c)
+
+    def fails(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    assert "No space left" in care(one_server, *ARCHIVED, "--to", tmp_path, expect=FAILED)
+    assert values(one_server.c) == before and list(tmp_path.iterdir()) == []
+
+
 def test_a_key_that_was_written_to_meanwhile_stays(one_server, library, tmp_path):
     c = one_server.c
     add(c, "old:a:2020-03-01", ["a"])
@@ -484,7 +496,7 @@ def saved(start, server_name, tmp_path):
     return server
 
 
-def proof(request, server, *more, expect=DONE, alone=False):
+def proof(request, server, *more, expect=DONE):
     binary, module = request.config.hll_servers[server.name], request.config.option.module
     return care(server, "backup", os.path.join(server.directory, "dump.rdb"), "--server", binary, "--module", module, *more, expect=expect)
 
@@ -512,6 +524,14 @@ def test_what_a_backup_lacks_is_told(request, saved):
     for name in ("old:sparse:2020-03-07 differs", "old:cube:2020-03-01 differs", "set differs", "hash differs", "later is not in the file"):
         assert f"! {name}" in said
     assert " 5 differ" in said
+
+
+@pytest.mark.parametrize("compression", ["lz4", "gzip", "none"])
+def test_a_server_that_compresses_otherwise_is_compared_all_the_same(request, start, newest, compression):
+    server = start(newest, module_args=["rdb-compression", compression])
+    add(server.c, "k", elements(0, 5000))
+    server.c("SAVE")
+    assert "1 keys are the same, 0 were used since the file was taken, 0 differ" in proof(request, server, "--taken", NOW)
 
 
 def test_what_was_used_since_the_backup_is_excused(request, saved):

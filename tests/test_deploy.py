@@ -181,7 +181,7 @@ OTHERS = {
                ["SUBSCRIBE", "other"], ["CLIENT", "KILL", "TYPE", "normal"], ["MONITOR"], ["DEL", "k"]),
     "writer": (["GET", "k"], ["FLUSHALL"], ["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["RESTORE", "k", "0", "x"], ["KEYS", "*"],
                ["SUBSCRIBE", "hll:alerts"], ["EVAL", "return 1", "0"], ["SET", "k", "v"]),
-    "care": (["FLUSHALL"], ["CONFIG", "GET", "hll.hash-seed"], ["SET", "k", "v"], ["KEYS", "*"], ["SHUTDOWN"]),
+    "care": (["FLUSHALL"], ["CONFIG", "SET", "save", ""], ["SET", "k", "v"], ["KEYS", "*"], ["SHUTDOWN"]),
     "exporter": (["CONFIG", "GET", "hll.hash-seed"], ["SET", "k", "v"], ["GET", "k"], ["SCAN", "0"], ["SLOWLOG", "RESET"]),
     "replica": (["GET", "k"], ["INFO"], ["CONFIG", "GET", "*"]),
     "sentinel": (["GET", "k"], ["SET", "k", "v"], ["CONFIG", "GET", "*"]),
@@ -285,6 +285,15 @@ def test_every_alert_has_a_severity_and_says_what_to_do():
     for rule in re.split(r"^      - alert: ", (MONITORING / "rules.yml").read_text(), flags=re.M)[1:]:
         assert re.search(r"^        labels: \{severity: (warning|critical)\}$", rule, re.M), rule
         assert re.search(r"^          summary: '\{\{ \$labels.instance \}\}: ", rule, re.M) and re.search(r"^          do: '.+'$", rule, re.M), rule
+
+
+def test_the_page_on_monitoring_has_every_alert_and_every_metric_of_watched_keys():
+    page = Path(ROOT, "docs/monitoring.md").read_text()
+    rules = re.findall(r"- alert: (\w+)\n.*?severity: (\w+)", (MONITORING / "rules.yml").read_text(), re.S)
+    assert re.findall(r"^\| (\w+) \| (warning|critical) \|", page, re.M) == rules
+    keyed = re.findall(r"'(hll_key_\w+):'", (MONITORING / "hll.lua").read_text())
+    assert list(dict.fromkeys(re.findall(r"^\| `redis_(hll_key_\w+)` \|", page, re.M))) == list(dict.fromkeys(keyed))
+    assert {path.name for path in MONITORING.iterdir()} == set(re.findall(r"\.\./deploy/monitoring/([\w.-]+)\)", page))
 
 
 def get(port, path, **query):

@@ -49,12 +49,12 @@ for _, key in ipairs(watched) do
         tell('hll_key_bytes:' .. key, cube.memory_bytes)
         tell('hll_key_newest_event_seconds:' .. key, cube.newest and cube.newest / 1000)
         tell('hll_key_late_events:' .. key, cube.late)
-        tell('hll_key_waiting:' .. key, cube.waiting)
         local other = 0
         for _, column in ipairs(cube.columns or {}) do
             other = other + (fields(column).other_events or 0)
         end
         tell('hll_key_other_events:' .. key, other)
+        tell('hll_key_waiting:' .. key, cube.waiting)
     end
 end
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import redis
 
@@ -43,9 +44,9 @@ def connect(url: str) -> redis.Redis:
     return client
 
 
-def fields(reply: object) -> dict[str, object]:
+def fields(reply: Any) -> dict[str, Any]:
     """A reply with fields as a dict: RESP3 has a map, RESP2 a flat list of names and values."""
-    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)  # type: ignore[index]
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     return {text(name): text(value) if isinstance(value, bytes) else value for name, value in pairs}
 
 

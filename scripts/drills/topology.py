@@ -77,7 +77,7 @@ class Group:
     sentinel: Sentinel
 
     def find(self) -> tuple[str, int]:
-        return self.sentinel.discover_master(NAME)  # type: ignore[no-any-return]
+        return self.sentinel.discover_master(NAME)
 
     def server_at(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
