@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
 from drills import page  # noqa: E402 (the path comes first)
 from drills.__main__ import SCENARIOS, faults  # noqa: E402
-from drills.load import Acknowledged, Kill, Writer, outcome, resumed  # noqa: E402
+from drills.load import Acknowledged, Kill, Writer, outcome, prepare, resumed, set_name  # noqa: E402
 from drills.scenarios import Row  # noqa: E402
 
 RECOVERY = Path(ROOT, "docs/recovery.md")
@@ -79,6 +79,22 @@ def test_what_was_lost_is_counted_write_by_write():
     assert (found.acknowledged, found.lost, found.lost_seconds, found.resumed_seconds) == (4, 1, 0.75, 6.5)
     with pytest.raises(RuntimeError, match="the cube has 4 events and the sets 5 members"):
         outcome([writer], Members([1, 2, 4, 5, 6], 4), kill)
+
+
+def test_a_write_with_wait_is_acknowledged_when_a_replica_has_it_and_not_before(start, server_name):
+    primary = start(server_name)
+    replica = start(server_name, {"replicaof": f"127.0.0.1 {primary.port}"})
+    writer = Writer(0, lambda: ("127.0.0.1", primary.port), replicas=1)
+    with writer.connect() as client:
+        prepare(client)
+        wait_for("the replica", lambda: writer.write(client, 1))
+        os.kill(replica.process.pid, signal.SIGSTOP)
+        try:
+            assert not writer.write(client, 2)
+        finally:
+            os.kill(replica.process.pid, signal.SIGCONT)
+        assert writer.write(client, 3)
+        assert client.smembers(set_name(0)) >= {b"2", b"3"}
 
 
 def drill(request, tmp_path, *words):

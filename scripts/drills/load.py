@@ -70,12 +70,9 @@ class Writer:
             number += 1
             try:
                 if client is None:
-                    host, port = self.find()
-                    # One connection: WAIT is about the writes of its own. No retries: those would hide what is measured.
-                    client = redis.Redis(host=host, port=port, socket_timeout=SOCKET_SECONDS, single_connection_client=True,
-                                         retry=Retry(NoBackoff(), 0))
+                    client = self.connect()
                 begun = time.monotonic()
-                if self._write(client, number):
+                if self.write(client, number):
                     self.acknowledged.append(Acknowledged(begun, time.monotonic(), number))
             except redis.RedisError:
                 if client is not None:
@@ -85,7 +82,17 @@ class Writer:
         if client is not None:
             client.close()
 
-    def _write(self, client: redis.Redis, number: int) -> bool:
+    def connect(self) -> redis.Redis:
+        """A client of the primary that makes no attempt twice, which would hide what is measured.
+
+        It has one connection, and so pipelines have the same: WAIT is about the writes of its own connection, and on one that
+        has written nothing some servers answer it at once."""
+        host, port = self.find()
+        return redis.Redis(connection_pool=redis.ConnectionPool(host=host, port=port, socket_timeout=SOCKET_SECONDS,
+                                                                retry=Retry(NoBackoff(), 0), max_connections=1))
+
+    def write(self, client: redis.Redis, number: int) -> bool:
+        """Whether the write is acknowledged."""
         user = f"{self.number}:{number}"
         with client.pipeline(transaction=True) as together:
             together.sadd(set_name(self.number), number)
