@@ -122,8 +122,10 @@ def test_a_server_starts_as_configured_and_is_set_as_every_line_says(production,
         seen += 1
     assert seen > 40
     assert c("CONFIG", "GET", "hll.hash-seed")[1] == b"6184920391763254411"
+    assert c("HLL.CREATE", "large", "PRECISION", 16) == "OK"
+    with pytest.raises(ReplyError, match="hll.max-memory-per-key"):
+        c("HLL.CREATE", "larger", "PRECISION", 17)
     add(c, "k", elements(0, 10))
-    c("SAVE")
     server.kill()
     server.start()
     assert server.as_user("operator")("HLL.COUNT", "k") == 10
