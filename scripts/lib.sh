@@ -271,6 +271,44 @@ need_redis_cli() {
     command -v redis-cli >/dev/null || need_packages redis-tools
 }
 
+# need_monitoring: sets MONITORING to a directory with prometheus, promtool and prometheus-redis-exporter. Fails where
+# they are not there and apt cannot get them.
+#
+# Debian's packages would start both as services on installation. So they are only downloaded, which needs no root, and
+# unpacked under target/.
+need_monitoring() {
+    local program root=()
+    MONITORING="$TARGET/monitoring/usr/bin"
+    for program in prometheus promtool prometheus-redis-exporter; do
+        [[ -x "$MONITORING/$program" ]] || { MONITORING=""; break; }
+    done
+    [[ -n "$MONITORING" ]] && return 0
+    # One at a time: several test processes may want them at the same moment.
+    exec 8>"$TARGET/.monitoring-lock"
+    flock 8
+    if [[ ! -x "$TARGET/monitoring/usr/bin/prometheus-redis-exporter" ]]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+            die "this machine has no apt-get; please put prometheus, promtool and prometheus-redis-exporter into target/monitoring/usr/bin"
+        if ! have_package_candidate prometheus-redis-exporter; then
+            ((EUID == 0)) || root=(sudo)
+            quietly apt-update "${root[@]}" apt-get update || warn "apt-get update failed"
+        fi
+        rm -rf "$TARGET/monitoring" "$TARGET/monitoring.new"
+        mkdir -p "$TARGET/monitoring.new"
+        quietly apt-download env -C "$TARGET/monitoring.new" apt-get download prometheus prometheus-redis-exporter ||
+            die "apt-get could not download prometheus and prometheus-redis-exporter"
+        for program in "$TARGET/monitoring.new"/*.deb; do
+            dpkg-deb -x "$program" "$TARGET/monitoring.new"
+            rm "$program"
+        done
+        mv "$TARGET/monitoring.new" "$TARGET/monitoring"
+    fi
+    exec 8>&-
+    # Used by what sources this file.
+    # shellcheck disable=SC2034
+    MONITORING="$TARGET/monitoring/usr/bin"
+}
+
 # server_version BINARY: the bare version, for example 7.0.15.
 server_version() {
     "$1" --version 2>/dev/null | sed -n 's/^.* v=\([0-9][0-9.]*\).*/\1/p'

@@ -32,12 +32,16 @@ class Server:
     """A server process with the module loaded. As a context manager it stops on the way out, unless keep() was called."""
 
     def __init__(self, binary: str, config: Path, module: Path, port: int | None = None,
-                 settings: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> None:
-        """`settings` are the module's, `options` the server's own; the latter win over what the file says."""
+                 settings: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None,
+                 snapshot: Path | None = None, start_seconds: float = START_SECONDS) -> None:
+        """`settings` are the module's, `options` the server's own; the latter win over what the file says. A copy of the RDB
+        file `snapshot` is loaded at the start, which with its data may take `start_seconds`."""
         self.binary, self.config, self.module = binary, config, module
         self.port = port or free_port()
         self.settings = settings or {}
         self.options = options or {}
+        self.snapshot = snapshot
+        self.start_seconds = start_seconds
         self.kept = False
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = Path()
@@ -45,6 +49,8 @@ class Server:
     def __enter__(self) -> "Server":
         self.directory = Path(tempfile.mkdtemp(prefix="redis-hll-"))
         try:
+            if self.snapshot is not None:
+                shutil.copyfile(self.snapshot, self.directory / "dump.rdb")
             self._start()
         except BaseException:
             self._stop()
@@ -62,6 +68,11 @@ class Server:
         """Ends the process and starts it anew; it loads what was saved in its directory."""
         self._end_process()
         self._start()
+
+    def kill(self) -> None:
+        """Ends the process at once, as a crash would; restart() starts it with what is on its disk."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._end_process()
 
     @property
     def pid(self) -> int:
@@ -89,7 +100,7 @@ class Server:
         with open(self.directory / "output.txt", "wb") as output:
             self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                              start_new_session=True)
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + self.start_seconds
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 raise ServerError(f"{self.binary} did not start; it said:\n{self._last_words()}")
@@ -101,7 +112,7 @@ class Server:
                     raise ServerError(f"another server answers on port {self.port}")
             except redis.ConnectionError:  # what BusyLoadingError is, too
                 time.sleep(0.05)
-        raise ServerError(f"{self.binary} did not answer within {START_SECONDS} s; its log ends:\n{self._last_words()}")
+        raise ServerError(f"{self.binary} did not answer within {self.start_seconds} s; its log ends:\n{self._last_words()}")
 
     @property
     def log(self) -> Path:
