@@ -238,10 +238,10 @@ def test_the_pages_have_every_command_and_no_other(plain):
 
 def test_the_readme_shows_the_form_that_a_commands_page_shows():
     for row in rows("README.md", "| command | what it does |"):
-        name, page, arguments = re.match(r"\[(HLL[\w.]+)\]\((\S+)\) `(.*)`", row[0]).groups()
+        name, page, arguments = re.match(r"\[(HLL[\w.]+)\]\((\S+)\)(?: `(.*)`)?", row[0]).groups("")
         form = re.search(r"^```text\n(.+?)\n```", (Path(ROOT) / page).read_text(encoding="utf-8"), re.S | re.M)[1]
         assert " ".join(form.split()).replace("key [key ...]", "key ...") == \
-            f"{name} {arguments}".replace("\\|", "|").replace("key [key ...]", "key ..."), name
+            f"{name} {arguments}".strip().replace("\\|", "|").replace("key [key ...]", "key ..."), name
 
 
 def test_the_page_of_a_command_has_its_flags_and_categories(plain, server_name):
