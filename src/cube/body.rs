@@ -1103,8 +1103,24 @@ impl Cube {
         self.tiers.iter().map(in_tier).sum()
     }
 
+    /// From the oldest instant that a slice of any tier may be of, whether anything happened in it or not, to the end of
+    /// the newest slice; only of slices that begin at an instant or later. `None` of an empty cube.
+    pub fn remembered(&self, since: Millis) -> Option<Range<Millis>> {
+        let horizon = self.horizon.as_ref()?;
+        let tiers = self.kept_tiers(since);
+        let oldest = cover::oldest(&self.schema.calendar, &tiers, horizon.closed());
+        Some(oldest.unwrap_or(since).max(since)..horizon.newest.end)
+    }
+
     /// The slices that make up a range, of those that begin at an instant or later.
     pub fn cover(&self, range: Range<Millis>, since: Millis) -> Cover {
+        let closed = self.closed().unwrap_or(Millis::MAX);
+        let tiers = self.kept_tiers(since);
+        cover::cover(&self.schema.calendar, &tiers, closed, range)
+    }
+
+    /// What tiers still have of slices that begin at an instant or later.
+    fn kept_tiers(&self, since: Millis) -> Vec<Kept> {
         let kept = |tier: usize| {
             let slice = self.schema.tiers[tier].slice;
             let begun = match since {
@@ -1114,9 +1130,7 @@ impl Cube {
             let from = self.kept_from(tier).max(begun);
             Kept { slice, from }
         };
-        let tiers: Vec<Kept> = (0..self.tiers.len()).map(kept).collect();
-        let closed = self.closed().unwrap_or(Millis::MAX);
-        cover::cover(&self.schema.calendar, &tiers, closed, range)
+        (0..self.tiers.len()).map(kept).collect()
     }
 
     /// What there is of a column in a piece of a cover.

@@ -341,6 +341,13 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
             "the slices that another zone needs are kept from {from} on, ask from there on or leave \
              TIMEZONE out"
         )),
+        Unanswerable::Forgotten(from) => CommandError::invalid(format_args!(
+            "nothing is kept of that time, ask for what is from {from} on"
+        )),
+        Unanswerable::WithinSlice(slice) => CommandError::invalid(format_args!(
+            "of that time no slice is kept but the one from {} to {}, ask for all of it",
+            slice.start, slice.end
+        )),
         Unanswerable::TooManyRows(rows) => CommandError::invalid(format_args!(
             "the answer has {rows} rows or more, ask for fewer with LIMIT, a shorter range or longer \
              buckets"

@@ -72,9 +72,7 @@ impl Command for Campaign {
         };
         let lines = |begin: &dyn Fn() -> Fields, campaign: Option<Figures>| {
             let mut row = begin();
-            if let Some(campaign) = &campaign {
-                figures::campaign(&mut row, campaign);
-            }
+            figures::campaign(&mut row, campaign.as_ref());
             vec![row]
         };
         compare(ctx, arguments.key, plan, lines)

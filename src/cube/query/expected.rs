@@ -4,19 +4,21 @@
 //!   slices that are due and not made        their cells and bytes
 //!   selected numbers                        where conditions need a table
 //!   surveyed cells, and passes over rows    where rows are values
-//!   gathered rows, for each segment         cells looked for, bytes united, one estimate each
+//!   gathered rows, for each segment         cells looked for, users unpacked and united, one estimate each
 //!   solutions                               of what several sets have in common
 //!   names compared                          to put rows in order
+//!   rows written                            with their figures, for each segment
 //! ```
 //!
-//! What is in the cells is not known before they are read, only how many there are and how large they are together. How
+//! What is in the cells is not known before they are read, only how many there are, and how many tokens and registers all of
+//! them have. How
 //! many rows have to be looked at to find the first ones by their users depends on how alike they are: it is taken for
 //! a few times as many as are wanted, and whoever gives an answer a limit should count the steps.
 
 use super::super::question::{Direction, Metric, Order};
 use super::super::source::Source;
 use super::compare::MOST_PAIRS;
-use super::cost;
+use super::cost::{self, Effort};
 use super::plan::{Factor, Plan, Segment};
 use super::selection::Selection;
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
         .limit
         .map_or(f64::INFINITY, |limit| limit as f64 + plan.offset as f64);
     let chosen = rows.min(wanted);
+    let mut segments = 1.0;
     let looked_at = match plan.order {
         _ if plan.factors.len() > 1 => rows,
         Some(Order {
@@ -70,6 +73,7 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
             for segment in buckets.iter().filter_map(|bucket| bucket.segment.as_ref()) {
                 nanoseconds += gathering(plan, segment, sources, chosen);
             }
+            segments = buckets.len() as f64;
         }
     }
     if let Some(compared) = &plan.compared {
@@ -81,6 +85,9 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
         nanoseconds += pairs.min(MOST_PAIRS as f64) * plan.needs.pair;
     }
     nanoseconds += rows * cost::PASS + chosen * (chosen + 1.0).log2() * cost::COMPARE;
+    // A row that is compared says three times as much again of each figure.
+    let figures = plan.metrics.len() * if plan.compared.is_some() { 4 } else { 1 };
+    nanoseconds += chosen * segments * cost::reply_row(figures);
     Duration::from_nanos(nanoseconds as u64)
 }
 
@@ -99,36 +106,34 @@ fn gathering(plan: &Plan, segment: &Segment, sources: &[Source], rows: f64) -> f
         // A factor that no row is asked by is the same set for all of them.
         let rows = if factor.by.is_empty() { 1.0 } else { rows };
         let (nanoseconds, united) = uniting(factor, positions, sources, rows, plan.needs.users);
-        nanoseconds + rows * cost::estimate(factor.precision, united / rows.max(1.0))
+        nanoseconds + united.estimating(factor.precision, rows)
     };
     let all: f64 = factors.map(of_factor).sum();
     all + rows * plan.needs.solution
 }
 
-/// To find the cells of so many rows of a factor in these sources, and to unite their users if they are wanted; and of
-/// how many bytes these are.
+/// To find the cells of so many rows of a factor in these sources, and to unite their users if they are wanted; and how
+/// much these are.
 pub fn uniting(
     factor: &Factor,
     positions: &[u32],
     sources: &[Source],
     rows: f64,
     users: bool,
-) -> (f64, f64) {
+) -> (f64, Effort) {
     let numbers = match factor.by.is_empty() {
         true => factor.selection.numbers(&factor.all) as f64,
         false => 1.0,
     };
-    let (mut nanoseconds, mut united) = (0.0, 0.0);
+    let (mut nanoseconds, mut united) = (rows * cost::ROW, Effort::default());
     for source in positions.iter().map(|&at| &sources[at as usize]) {
         let cells = source.len() as f64;
         let looked_for = rows * numbers;
-        let found = looked_for.min(cells);
-        let bytes = source.bytes() as f64 / cells.max(1.0);
+        let found = looked_for.min(cells) / cells.max(1.0);
         nanoseconds += looked_for * cost::SEEK;
         if users {
-            nanoseconds += found * cost::unite(bytes);
-            united += found * bytes;
+            united.add(Effort::of(source.content(), found));
         }
     }
-    (nanoseconds, united)
+    (nanoseconds + united.uniting(), united)
 }
