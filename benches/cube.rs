@@ -31,18 +31,6 @@ const IDLE_SHARE: usize = 100;
 /// Nanoseconds above which a call may have been interrupted.
 const SUSPECT: u32 = 20_000;
 
-/// Nanoseconds that this thread has had on a processor.
-fn processor_nanos() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a live value, which is all that the call writes to.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(failed, 0, "every Linux has this clock");
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// What one run came to. Times in nanoseconds.
 struct Run {
     name: String,
@@ -93,12 +81,12 @@ impl Run {
                 values: &values[..stream.dimensions.len()],
                 measures: &[],
             };
-            let on_processor = processor_nanos();
+            let on_processor = shop::processor_nanos();
             let begin = Instant::now();
             let added = cube.add(&event);
             let mut took = begin.elapsed().as_nanos() as u32;
             if took > SUSPECT {
-                took = took.min((processor_nanos() - on_processor) as u32);
+                took = took.min((shop::processor_nanos() - on_processor) as u32);
             }
             added.expect("everything is kept for longer than the events last");
             run.times.push(took);

@@ -6,13 +6,15 @@
 //! ```
 //!
 //! First the time for each token and register that comes into a union, in each of the forms that columns have, for each
-//! cell that is looked for, and for each that is told at the end. Then questions to a cube of a million events of a shop
+//! cell that is looked for, and for each that is told at the end. Then how long questions about many slices are planned. Then
+//! questions to a cube of a million events of a shop
 //! ([`stream`]) if nothing else is said: how many microseconds each was expected to take before it was begun, how many it
-//! took, and in how many steps. Each time is the best of several.
+//! took, and in how many steps. Each time is the best of several, and the one that the thread had on a processor.
 
 #[allow(dead_code, reason = "it writes no page, and only reads numbers")]
 mod page;
 mod shop;
+#[allow(dead_code, reason = "it wants one order of events")]
 mod stream;
 
 use redis_hll::cube::calendar::{Millis, Span};
@@ -20,14 +22,16 @@ use redis_hll::cube::cell::Union;
 use redis_hll::cube::column::{Builder, Column};
 use redis_hll::cube::pack;
 use redis_hll::cube::query::Query;
-use redis_hll::cube::question::{Condition, Direction, Gaps, Metric, Order, Question, Test, Time};
+use redis_hll::cube::question::{
+    Condition, Direction, Gaps, Level, Metric, Order, Question, Test, Time,
+};
 use redis_hll::cube::users::{Cell, Registers, Sums, Tokens, Users};
 use redis_hll::cube::{Cube, Event};
 use redis_hll::sketch::token::{self, INDEX_BITS, Token};
 use redis_hll::sketch::{HashFamily, Precision, Sketch};
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stream::{HOUR, MOST_DIMENSIONS, Plan, Stream, name_user};
 
 /// Of which the best counts.
@@ -39,14 +43,20 @@ const PARTS: usize = 48;
 /// Cells of each column.
 const CELLS: u32 = 64;
 
+/// How long a call took, and what it returned.
+fn timed<T>(call: impl FnOnce() -> T) -> (Duration, T) {
+    let begin = shop::processor_nanos();
+    let result = black_box(call());
+    (
+        Duration::from_nanos(shop::processor_nanos() - begin),
+        result,
+    )
+}
+
 /// The shortest time that a call took.
 fn best<T>(mut call: impl FnMut() -> T) -> Duration {
-    let time = |_| {
-        let begin = Instant::now();
-        black_box(call());
-        begin.elapsed()
-    };
-    (0..TRIALS).map(time).min().unwrap_or_default()
+    let times = (0..TRIALS).map(|_| timed(&mut call).0);
+    times.min().unwrap_or_default()
 }
 
 fn each(time: Duration, count: usize) -> f64 {
@@ -274,16 +284,17 @@ fn answers(cube: &Cube) -> Result<(), String> {
         let (mut steps, mut rows) = (0, 0);
         let took = (0..TRIALS).map(|_| {
             let mut query = plan()?;
-            let begin = Instant::now();
-            steps = 1;
-            let answer = loop {
-                if let Some(answer) = query.step() {
-                    break answer.map_err(|why| format!("{name}: {why:?}"))?;
+            steps = 0;
+            let (time, answer) = timed(|| {
+                loop {
+                    steps += 1;
+                    if let Some(answer) = query.step() {
+                        return answer;
+                    }
                 }
-                steps += 1;
-            };
-            rows = answer.rows.len();
-            Ok(begin.elapsed())
+            });
+            rows = answer.map_err(|why| format!("{name}: {why:?}"))?.rows.len();
+            Ok(time)
         });
         let took = took.collect::<Result<Vec<Duration>, String>>()?;
         let took = took.into_iter().min().unwrap_or_default();
@@ -293,6 +304,69 @@ fn answers(cube: &Cube) -> Result<(), String> {
             expected.as_micros(),
             took.as_micros()
         );
+    }
+    Ok(())
+}
+
+/// How long questions about many slices are planned, in a cube of hours that are kept for more than a year: with an event
+/// in each of so many hours, or two events at the ends of as many.
+fn plans(seed: u64) -> Result<(), String> {
+    println!("| hours | with events | question | planned, µs | expected, µs |");
+    println!("|--:|--:|---|--:|--:|");
+    for (hours, step) in [(499usize, 1), (499, 498), (9_500, 9_499)] {
+        let stream = Stream::new(Plan {
+            events: 1,
+            order: stream::Order::Time,
+            pages: false,
+            steps: false,
+            seed,
+        });
+        let mut schema = shop::schema(&stream);
+        schema.tiers.truncate(1);
+        schema.tiers[0].retention = Span::Days(400);
+        let mut cube = Cube::new(schema, seed);
+        for hour in (0..hours).step_by(step) {
+            cube.add(&Event {
+                at: stream::START + hour as i64 * HOUR,
+                element: b"user",
+                values: &[(0, b"a"), (1, b"b"), (2, b"c"), (3, b"d"), (4, b"e")],
+                measures: &[],
+            })
+            .expect("it is kept for longer");
+        }
+        let with_events = hours.div_ceil(step);
+        let of_five = Question {
+            conditions: (0..5)
+                .map(|dimension| Condition {
+                    dimension,
+                    test: Test::NotIn,
+                    values: vec![b"none".to_vec()],
+                })
+                .collect(),
+            level: Level::Users,
+            ..Question::everything(0.95)
+        };
+        let hourly = Question {
+            bucket: Some(Span::Millis(HOUR)),
+            gaps: Gaps::Filled,
+            ..Question::everything(0.95)
+        };
+        let everything = Question::everything(0.95);
+        for (name, question) in [
+            ("COUNT", everything),
+            ("COUNT of five columns", of_five),
+            ("SERIES BUCKET 1h", hourly),
+        ] {
+            let plan =
+                || Query::plan(&cube, question.clone()).map_err(|why| format!("{name}: {why:?}"));
+            let expected = plan()?.expected();
+            let planned = best(plan);
+            println!(
+                "| {hours} | {with_events} | {name} | {} | {} |",
+                planned.as_micros(),
+                expected.as_micros()
+            );
+        }
     }
     Ok(())
 }
@@ -314,6 +388,8 @@ fn run() -> Result<(), String> {
         }
     }
     units();
+    println!();
+    plans(seed)?;
     println!();
     answers(&fill(events, seed))
 }

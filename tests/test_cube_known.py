@@ -3,6 +3,7 @@
 import pytest
 
 from helpers import refused
+from servers import wait_for
 from test_cube import DAY, HOUR, mapping
 
 BEGIN = 1_764_547_200_000  # 2025-12-01, a Monday, at midnight of UTC
@@ -134,3 +135,21 @@ def test_what_users_do_not_tell_is_null(client):
 def test_a_length_beyond_the_longest_is_told_the_limit(client, words):
     client("HLL.CUBE.CREATE", "shop")
     assert "up to a thousand years" in refused(client, *words)
+
+
+def test_many_rows_by_bucket_leave_the_thread_at_once(server, protocol):
+    """A row of each of two hundred values in each of two days' hours: no other client waits for them, and where nobody can wait
+    they are refused."""
+    c = server.client(protocol)
+    c("HLL.CUBE.CREATE", "shop", "TIER", "1h", "48h", "TIER", "1d", "40d", "DIMENSION", "step", "VALUES", 200)
+    for hour in range(40):
+        c("HLL.CUBE.MADD", "shop", "FIELDS", 1, "step", "ROWS", *(word for i in range(200) for word in (BEGIN + hour * HOUR, f"u{i}", f"s{i}")))
+    words = ["HLL.CUBE.QUERY", "shop", "BY", "step", "BUCKET", "1h"]
+    done = int(server.info(section="hll")["hll_long_answers_done"])
+    assert len(mapping(c, c(*words))["rows"]) == 8_000
+    wait_for("the answer to be counted", lambda: int(server.info(section="hll")["hll_long_answers_done"]) == done + 1)
+    c("MULTI")
+    c(*words)
+    c("HLL.CUBE.QUERY", "shop", "BY", "step", "LIMIT", 10)
+    refusal, answer = c("EXEC")
+    assert "cannot wait inside a transaction" in refusal.text and len(mapping(c, answer)["rows"]) == 10

@@ -1,4 +1,4 @@
-//! The cube that events of a shop are written into where cubes are measured without a server.
+//! The cube that events of a shop are written into where cubes are measured without a server, and the clock.
 
 use crate::stream::{HOUR, Stream};
 use redis_hll::cube::calendar::{Calendar, Span, WeekStart, Zone};
@@ -45,4 +45,16 @@ pub fn schema(stream: &Stream) -> Schema {
         max_bytes: None,
         history: History::default(),
     }
+}
+
+/// Nanoseconds that this thread has had on a processor.
+pub fn processor_nanos() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live value, which is all that the call writes to.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(failed, 0, "every Linux has this clock");
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

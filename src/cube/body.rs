@@ -24,7 +24,7 @@
 //! parts bear the number of the *epoch* in which they began. A job takes those of its own epoch and earlier ones, and
 //! an event that comes late to a slice which a waiting job is going to read begins a new part.
 
-use super::calendar::Millis;
+use super::calendar::{Millis, Span, nests};
 use super::cover::{self, Cover, Kept, Piece};
 use super::horizon::{Horizon, TooLate, Verdict};
 use super::merge::{Budget, Input, Merge, Sealed, Shape};
@@ -1110,6 +1110,28 @@ impl Cube {
         let tiers = self.kept_tiers(since);
         let oldest = cover::oldest(&self.schema.calendar, &tiers, horizon.closed());
         Some(oldest.unwrap_or(since).max(since)..horizon.newest.end)
+    }
+
+    /// How many slices there would be in a range, of all tiers, had something happened in all of it; and how many
+    /// stretches of a length that can be made of them. About, and rather more.
+    pub fn places_in(&self, range: &Range<Millis>, length: Option<Span>) -> [usize; 2] {
+        let Some(remembered) = self.remembered(Millis::MIN) else {
+            return [0, 0];
+        };
+        let count = |from: Millis, length: Span| {
+            let start = range.start.max(remembered.start).max(from);
+            let end = range.end.min(remembered.end);
+            match start < end {
+                true => ((end - start) / length.shortest() + 1) as usize,
+                false => 0,
+            }
+        };
+        let tiers = self.schema.tiers.iter().enumerate();
+        let slices = tiers.map(|(tier, declared)| count(self.kept_from(tier), declared.slice));
+        let mut slices_of = self.schema.tiers.iter().map(|declared| declared.slice);
+        let length = length.filter(|&own| slices_of.any(|slice| slice == own || nests(slice, own)));
+        let stretches = length.map_or(0, |length| count(Millis::MIN, length));
+        [slices.sum(), stretches]
     }
 
     /// The slices that make up a range, of those that begin at an instant or later.

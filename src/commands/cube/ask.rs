@@ -436,7 +436,7 @@ pub fn ask(
             comparison: None,
             side_by_side: matches!(question.against, Some(Against::Other(_))),
         };
-        let slices = planning::slices(cube, question.time.as_ref());
+        let slices = planning::slices(cube, question.time.as_ref(), question.bucket);
         planning::plan(ctx, cube, slices, move |cube| {
             let query = Query::plan(cube, question);
             let query = query.map_err(|why| unanswerable(cube.schema(), why))?;

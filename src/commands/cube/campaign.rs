@@ -67,6 +67,7 @@ impl Command for Campaign {
             let (cost, revenue) = (cost?, revenue?);
             Ok(Planned {
                 by: question.by,
+                every: None,
                 analysis: Box::new(move |cube| CampaignQuery::plan(cube, &question, cost, revenue)),
             })
         };

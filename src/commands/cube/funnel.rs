@@ -61,6 +61,7 @@ impl Command for Funnel {
             let question = steps(ctx, cube, about, arguments.dimension, names, arguments.by)?;
             Ok(Planned {
                 by: question.by,
+                every: None,
                 analysis: Box::new(move |cube| FunnelQuery::plan(cube, &question)),
             })
         };

@@ -54,7 +54,7 @@ impl Command for Store {
                 confidence: CONFIDENCE.1,
             };
             let asked = about.question(ctx, cube)?;
-            let planning = planning::expected(planning::slices(cube, asked.time.as_ref()));
+            let planning = planning::expected(planning::slices(cube, asked.time.as_ref(), None));
             if !is_short(planning) {
                 return Err(too_long(planning));
             }

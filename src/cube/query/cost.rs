@@ -2,7 +2,8 @@
 //! done at a time.
 //!
 //! Work is counted, not timed, so that the same question takes the same steps everywhere. The constants are times of
-//! one core of an AMD EPYC, rounded up.
+//! one core of an AMD EPYC, rounded up: benches/cube_costs.rs measures them, and puts whole answers beside what they were
+//! expected to take.
 
 use super::super::users::Content;
 use crate::sketch::Precision;
@@ -14,28 +15,30 @@ pub const SCAN: f64 = 10.0;
 pub const PASS: f64 = 2.0;
 
 /// Nanoseconds to find a cell by its number.
-pub const SEEK: f64 = 60.0;
+pub const SEEK: f64 = 120.0;
 
 /// Nanoseconds to begin a row, and to end it.
 pub const ROW: f64 = 150.0;
 
 /// Nanoseconds for each token that is united, and more where it is unpacked first.
-const TOKEN: f64 = 2.0;
-const UNPACK_TOKEN: f64 = 6.0;
+const TOKEN: f64 = 4.0;
+const UNPACK_TOKEN: f64 = 10.0;
 
 /// Nanoseconds for each register that is united, and more where it is unpacked first.
-const REGISTER: f64 = 0.1;
-const UNPACK_REGISTER: f64 = 0.7;
+const REGISTER: f64 = 0.2;
+const UNPACK_REGISTER: f64 = 1.1;
 
 /// Nanoseconds for each token of a union that stays one, to put it in order.
-const SORT: f64 = 12.0;
+const SORT: f64 = 20.0;
 
-/// Nanoseconds for each row of a reply, and for each of its figures with the interval.
-const REPLY_ROW: f64 = 500.0;
-const REPLY_FIGURE: f64 = 500.0;
+/// Nanoseconds for each row of an answer that is put into words and sent, for each of its figures, and more for one that
+/// has an interval or stands beside another one.
+const WRITE_ROW: f64 = 1_000.0;
+const WRITE_FIGURE: f64 = 700.0;
+const WRITE_INTERVAL: f64 = 2_000.0;
 
 /// Nanoseconds to estimate from registers: for itself, and for each.
-const ESTIMATE: f64 = 4_000.0;
+const ESTIMATE: f64 = 1_500.0;
 const ESTIMATE_REGISTER: f64 = 0.5;
 
 /// Nanoseconds for each cell and each byte that a column is made of, where that is still to be done.
@@ -52,9 +55,9 @@ pub const COMPARE: f64 = 40.0;
 /// Nanoseconds of a step. Whoever waits for something else has it after about this time.
 const STEP: f64 = 300_000.0;
 
-/// To write a row of a reply down, with so many figures.
-pub fn reply_row(figures: usize) -> f64 {
-    REPLY_ROW + figures as f64 * REPLY_FIGURE
+/// To put a row with these figures into words, of which as many have intervals as this says, and send it.
+pub fn write_row(figures: usize, intervals: usize) -> f64 {
+    WRITE_ROW + figures as f64 * WRITE_FIGURE + intervals as f64 * WRITE_INTERVAL
 }
 
 /// Users that come into unions, counted by what it takes.

@@ -15,11 +15,11 @@
 //! many rows have to be looked at to find the first ones by their users depends on how alike they are: it is taken for
 //! a few times as many as are wanted, and whoever gives an answer a limit should count the steps.
 
-use super::super::question::{Direction, Metric, Order};
+use super::super::question::{Direction, Gaps, Metric, Order};
 use super::super::source::Source;
 use super::compare::MOST_PAIRS;
 use super::cost::{self, Effort};
-use super::plan::{Factor, Plan, Segment};
+use super::plan::{Bucket, Factor, Plan, Segment};
 use super::selection::Selection;
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
         .limit
         .map_or(f64::INFINITY, |limit| limit as f64 + plan.offset as f64);
     let chosen = rows.min(wanted);
-    let mut segments = 1.0;
+    // How many rows are written down.
+    let mut written = chosen;
     let looked_at = match plan.order {
         _ if plan.factors.len() > 1 => rows,
         Some(Order {
@@ -73,7 +74,12 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
             for segment in buckets.iter().filter_map(|bucket| bucket.segment.as_ref()) {
                 nanoseconds += gathering(plan, segment, sources, chosen);
             }
-            segments = buckets.len() as f64;
+            let of_bucket = |bucket: &Bucket| match (&bucket.segment, plan.gaps) {
+                (_, Gaps::Filled) => chosen,
+                (Some(segment), Gaps::Left) => chosen.min(cells(plan, segment, sources)),
+                (None, Gaps::Left) => 0.0,
+            };
+            written = buckets.iter().map(of_bucket).sum();
         }
     }
     if let Some(compared) = &plan.compared {
@@ -85,10 +91,29 @@ pub fn answer(plan: &Plan, sources: &[Source]) -> Duration {
         nanoseconds += pairs.min(MOST_PAIRS as f64) * plan.needs.pair;
     }
     nanoseconds += rows * cost::PASS + chosen * (chosen + 1.0).log2() * cost::COMPARE;
-    // A row that is compared says three times as much again of each figure.
-    let figures = plan.metrics.len() * if plan.compared.is_some() { 4 } else { 1 };
-    nanoseconds += chosen * segments * cost::reply_row(figures);
+    let figures = plan.metrics.len();
+    let estimated = plan.metrics.iter().filter(|metric| {
+        let of_users = matches!(metric, Metric::Unique | Metric::Returning | Metric::New);
+        of_users || matches!(metric, Metric::PerUser(_))
+    });
+    let intervals = estimated.count();
+    nanoseconds += written * cost::write_row(figures, intervals);
+    if plan.compared.is_some() {
+        // The other side's figures, and by how much they differ.
+        nanoseconds += written * cost::write_row(figures, figures);
+    }
     Duration::from_nanos(nanoseconds as u64)
+}
+
+/// How many rows may have cells in a segment, of those that are one value or pair of values.
+fn cells(plan: &Plan, segment: &Segment, sources: &[Source]) -> f64 {
+    let factors = plan.factors.iter().zip(&segment.sources);
+    let with_rows = factors.filter(|(factor, _)| !factor.by.is_empty());
+    let cells = with_rows.map(|(_, positions)| {
+        let lengths = positions.iter().map(|&at| sources[at as usize].len());
+        lengths.sum::<usize>() as f64
+    });
+    cells.product()
 }
 
 /// To make the cells of a source, where that is still to be done.
@@ -106,7 +131,16 @@ fn gathering(plan: &Plan, segment: &Segment, sources: &[Source], rows: f64) -> f
         // A factor that no row is asked by is the same set for all of them.
         let rows = if factor.by.is_empty() { 1.0 } else { rows };
         let (nanoseconds, united) = uniting(factor, positions, sources, rows, plan.needs.users);
-        nanoseconds + united.estimating(factor.precision, rows)
+        let cells_of_a_row = match factor.selection {
+            Selection::Named(_) if factor.by.is_empty() => factor.selection.numbers(&factor.all),
+            Selection::Named(_) | Selection::Each => 1,
+            Selection::Table(_) => usize::MAX,
+        };
+        // A cell by itself has its estimate.
+        match plan.factors.len() == 1 && cells_of_a_row.saturating_mul(positions.len()) <= 1 {
+            true => nanoseconds,
+            false => nanoseconds + united.estimating(factor.precision, rows),
+        }
     };
     let all: f64 = factors.map(of_factor).sum();
     all + rows * plan.needs.solution

@@ -1,11 +1,13 @@
 //! Answers against a naive twin, which goes through all events for every row.
 
+use super::cost::Effort;
 use super::*;
 use crate::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
 use crate::cube::column::{Builder, Column};
 use crate::cube::cover::{Cover, Kept, Piece, cover};
 use crate::cube::intern::{Intern, Members};
 use crate::cube::intern::{MembersSnapshot, Names};
+use crate::cube::pack;
 use crate::cube::question::{Condition, Test, Time};
 use crate::cube::schema::{Dimension, Group, Schema, TOTAL, Tier};
 use crate::cube::source::{OpenCells, Size};
@@ -1187,6 +1189,94 @@ fn long_answers_take_many_steps_and_short_ones_a_single_one() {
     let (all, expected) = steps(&top(Metric::Unique, None, 0));
     assert!(all > 10, "{all}");
     assert!(expected > Duration::from_millis(3), "{expected:?}");
+}
+
+/// The same cells, packed.
+fn packed(plain: &Column, precision: Precision) -> Column {
+    let bits = pack::index_bits(precision);
+    let mut builder = Builder::of_tokens(3, bits);
+    for cell in plain.iter_from(0) {
+        let tokens = match cell.users {
+            Users::Tokens(tokens) => tokens.to_vec(),
+            Users::Registers { .. } => vec![],
+        };
+        let mut tokens: Vec<Token> = tokens.iter().map(|&one| token::cut(one, bits)).collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        let users = match cell.users {
+            Users::Tokens(_) => Users::Tokens(Tokens::Cut(&tokens, bits)),
+            registers => registers,
+        };
+        builder.push(Cell { users, ..cell });
+    }
+    builder.finish()
+}
+
+/// What an answer is expected to take is what its rows, cells, tokens and registers take, counted one by one, and not half as
+/// much again: with values by buckets, where none of them is read twice.
+#[test]
+fn what_an_answer_takes_is_expected_from_what_it_reads() {
+    const HOURS: u64 = 24;
+    let precision = Precision::new(8).unwrap();
+    // In every hour 40 values have 30 users each, and ten of them have 300, who are in registers.
+    let drawn: Vec<Drawn> = (0..HOURS)
+        .map(|hour| {
+            let users = |number: u32| {
+                let first = hour << 40 | u64::from(number) << 20;
+                first..first + if number <= 10 { 300 } else { 30 }
+            };
+            (1..=50)
+                .map(|number| (number, users(number).collect()))
+                .collect()
+        })
+        .collect();
+    let plain: Vec<Column> = drawn
+        .iter()
+        .map(|cells| column_of(cells, precision))
+        .collect();
+    let question = Question {
+        by: vec![0],
+        bucket: Some(Span::Millis(HOUR)),
+        metrics: vec![Metric::Unique],
+        ..question()
+    };
+    let expected = |columns: &[Column]| {
+        let mut hours = Hours::new(&drawn, precision, precision);
+        for (hour, column) in hours.hours.iter_mut().zip(columns) {
+            hour[1] = Source::sealed(Arc::new(column.clone()), 1.0);
+        }
+        let query = Query::plan(&hours, question.clone()).unwrap();
+        let expected = query.expected().as_nanos() as f64;
+        assert_eq!(run(query).unwrap().rows.len(), 50 * HOURS as usize);
+        expected
+    };
+    // Counted from the cells themselves.
+    let counted = |columns: &[Column]| {
+        let mut nanoseconds = 0.0;
+        for cell in columns.iter().flat_map(|column| column.iter_from(0)) {
+            nanoseconds += cost::SCAN + cost::ROW + cost::SEEK + cost::write_row(1, 1);
+            nanoseconds += Effort::of(cell.users.content(), 1.0).uniting();
+        }
+        nanoseconds
+    };
+    let packed: Vec<Column> = plain
+        .iter()
+        .map(|column| packed(column, precision))
+        .collect();
+    for columns in [&plain, &packed] {
+        let (expected, counted) = (expected(columns), counted(columns));
+        assert!(
+            counted <= expected && expected < 1.5 * counted,
+            "{expected} of {counted}"
+        );
+    }
+    // To unpack them is all that makes the difference, and is what packed cells add to others.
+    let more = expected(&packed) - expected(&plain);
+    let unpacking = counted(&packed) - counted(&plain);
+    assert!(
+        unpacking > 0.2 * counted(&plain) && (more - unpacking).abs() < 0.01 * unpacking,
+        "{more} of {unpacking}"
+    );
 }
 
 #[test]
