@@ -53,9 +53,10 @@ def test_forgotten_time_is_null(shop):
     assert f"from {KEPT} on" in refused(shop, "HLL.CUBE.STORE", "dest", "shop", *between(0, 2))
     assert shop("GET", "dest") == b"there"
     # An hour of a day whose hours are gone.
-    hour = ["FROM", BEGIN + 70 * DAY + HOUR, "TO", BEGIN + 70 * DAY + 2 * HOUR]
-    assert ask(shop, "COUNT", *hour)["events"] is None
-    assert f"the one from {BEGIN + 70 * DAY} to {BEGIN + 71 * DAY}" in refused(shop, "HLL.CUBE.STORE", "dest", "shop", *hour)
+    for hour in (1, 22):
+        words = ["FROM", BEGIN + 70 * DAY + hour * HOUR, "TO", BEGIN + 70 * DAY + (hour + 1) * HOUR]
+        assert ask(shop, "COUNT", *words)["events"] is None
+        assert f"from {BEGIN + 70 * DAY} to {BEGIN + 71 * DAY}" in refused(shop, "HLL.CUBE.STORE", "dest", "shop", *words)
 
 
 def test_silence_is_nought_and_a_part_says_which(shop):

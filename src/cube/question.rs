@@ -289,7 +289,7 @@ pub enum Unanswerable {
     /// Nothing is known any more of the time that was asked about, or nothing yet of what was asked about it: something
     /// is from here on.
     Forgotten(Millis),
-    /// The time that was asked about lies within this slice, and no finer one is kept.
+    /// No whole slice is as near to the time that was asked about, which begins in this one.
     WithinSlice(Range<Millis>),
     /// More buckets than rows are allowed.
     TooManyBuckets(usize),

@@ -345,7 +345,8 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
             "nothing is kept of that time, ask for what is from {from} on"
         )),
         Unanswerable::WithinSlice(slice) => CommandError::invalid(format_args!(
-            "of that time no slice is kept but the one from {} to {}, ask for all of it",
+            "no whole slice is near enough to that time, the one that it begins in is from {} to {}, ask for \
+             all of it",
             slice.start, slice.end
         )),
         Unanswerable::TooManyRows(rows) => CommandError::invalid(format_args!(

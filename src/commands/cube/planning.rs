@@ -7,7 +7,7 @@
 //! slices, and whichever of the two is changed first copies the page that it changes.
 
 use crate::cube::Cube;
-use crate::cube::calendar::Span;
+use crate::cube::calendar::{Millis, Span};
 use crate::cube::question::Time;
 use crate::server::answers::{LONGEST_IN_PLACE, is_short};
 use crate::server::context::Context;
@@ -21,7 +21,7 @@ use std::time::Duration;
 const OF_A_SLICE: Duration = Duration::from_micros(2);
 
 /// Slices without events that take as long to plan for as one with some.
-const PLACES_OF_A_SLICE: usize = 8;
+const PLACES_OF_A_SLICE: usize = 4;
 
 /// Bytes of a copy for each slice.
 const BYTES_OF_A_SLICE: usize = 256;
@@ -58,12 +58,12 @@ impl<W: Work> Work for Stage<W> {
 /// The slices that a question about this time may be made of, of all time where it is left out, and the buckets or periods
 /// of a length; those without events count for less.
 pub fn slices(cube: &Cube, time: Option<&Time>, length: Option<Span>) -> usize {
-    let range = match time {
-        None => cube.kept().unwrap_or(0..0),
-        Some(Time::Between(range) | Time::UpTo(range)) => range.clone(),
+    let (all, range) = match time {
+        None => (Millis::MIN..Millis::MAX, cube.kept().unwrap_or(0..0)),
+        Some(Time::Between(range) | Time::UpTo(range)) => (range.clone(), range.clone()),
     };
     let [places, stretches] = cube.places_in(&range, length);
-    cube.slices_in(range) + stretches + places / PLACES_OF_A_SLICE
+    cube.slices_in(all) + stretches + places / PLACES_OF_A_SLICE
 }
 
 /// About how long it takes to plan for so many slices.

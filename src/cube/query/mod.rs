@@ -302,11 +302,9 @@ impl UnionQuery {
             return Err(Unanswerable::NoGroup(dimensions));
         }
         if !work.plan.is_known {
-            let next = work.plan.range.start;
-            let around = plan::slice_around(slices, asked.start, since);
-            return Err(match around.filter(|_| next < asked.end) {
+            return Err(match plan::slice_around(slices, asked.start, since) {
                 Some(slice) => Unanswerable::WithinSlice(slice),
-                None => Unanswerable::Forgotten(next),
+                None => Unanswerable::Forgotten(work.plan.range.start),
             });
         }
         Ok(UnionQuery {
