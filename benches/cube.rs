@@ -17,74 +17,19 @@
 
 #[allow(dead_code, reason = "it writes no page, and only reads numbers")]
 mod page;
+mod shop;
 mod stream;
 
-use redis_hll::cube::calendar::{Calendar, Span, WeekStart, Zone};
-use redis_hll::cube::history::History;
-use redis_hll::cube::schema::{Dimension, Schema, Tier, default_precision};
 use redis_hll::cube::{Cube, Event};
-use redis_hll::sketch::HashFamily;
 use std::process::ExitCode;
 use std::time::Instant;
-use stream::{HOUR, MOST_DIMENSIONS, Order, Plan, Stream, name_user};
-
-/// Slices and how long they are kept: what HLL.CUBE.CREATE makes where nothing is said.
-const TIERS: [(Span, Span); 4] = [
-    (Span::Millis(HOUR), Span::Millis(48 * HOUR)),
-    (Span::Days(1), Span::Days(90)),
-    (Span::Weeks(1), Span::Weeks(53)),
-    (Span::Months(1), Span::Months(36)),
-];
+use stream::{MOST_DIMENSIONS, Order, Plan, Stream, name_user};
 
 /// One in so many calls has to find nothing waiting, so that the mean of such calls means something.
 const IDLE_SHARE: usize = 100;
 
 /// Nanoseconds above which a call may have been interrupted.
 const SUSPECT: u32 = 20_000;
-
-/// Nanoseconds that this thread has had on a processor.
-fn processor_nanos() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a live value, which is all that the call writes to.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(failed, 0, "every Linux has this clock");
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-fn schema(stream: &Stream) -> Schema {
-    let tiers = TIERS.map(|(slice, retention)| Tier {
-        slice,
-        retention,
-        precision: None,
-    });
-    let dimensions = stream.dimensions.iter().map(|dimension| {
-        let values = dimension.values.len() as u32;
-        Dimension {
-            name: dimension.name.to_string(),
-            precision: default_precision(values),
-            values,
-            user_level: false,
-        }
-    });
-    Schema {
-        tiers: tiers.to_vec(),
-        dimensions: dimensions.collect(),
-        groups: Vec::new(),
-        measures: Vec::new(),
-        precision: default_precision(1),
-        new: None,
-        calendar: Calendar {
-            zone: Zone::named("UTC").expect("there is always UTC"),
-            week_start: WeekStart::Monday,
-        },
-        hash: HashFamily::default(),
-        max_bytes: None,
-        history: History::default(),
-    }
-}
 
 /// What one run came to. Times in nanoseconds.
 struct Run {
@@ -106,7 +51,7 @@ struct Run {
 impl Run {
     fn new(name: &str, plan: Plan) -> Run {
         let mut stream = Stream::new(plan);
-        let mut cube = Cube::new(schema(&stream), plan.seed);
+        let mut cube = Cube::new(shop::schema(&stream), plan.seed);
         let mut run = Run {
             name: format!("{name}{}", if plan.pages { ", pages" } else { "" }),
             times: Vec::with_capacity(plan.events as usize),
@@ -136,12 +81,12 @@ impl Run {
                 values: &values[..stream.dimensions.len()],
                 measures: &[],
             };
-            let on_processor = processor_nanos();
+            let on_processor = shop::processor_nanos();
             let begin = Instant::now();
             let added = cube.add(&event);
             let mut took = begin.elapsed().as_nanos() as u32;
             if took > SUSPECT {
-                took = took.min((processor_nanos() - on_processor) as u32);
+                took = took.min((shop::processor_nanos() - on_processor) as u32);
             }
             added.expect("everything is kept for longer than the events last");
             run.times.push(took);

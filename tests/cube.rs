@@ -263,12 +263,18 @@ fn check(cube: &Cube, all: &[Happened], time: Option<Time>) -> Result<(), TestCa
         prop_assert_eq!(end, range.end);
     }
     let (events, measure) = sums(&within);
-    if let Some(row) = total.rows.first() {
-        prop_assert_eq!(figure(row, 1), events);
-        prop_assert!(is_near(figure(row, 3), measure));
-    } else {
-        prop_assert_eq!(events, 0.0);
+    let row = &total.rows[0];
+    if row.figures[1].is_none() {
+        prop_assert!(row.figures.iter().all(Option::is_none) && range.is_empty());
+        let refused = UnionQuery::plan(cube, question(time)).err();
+        prop_assert!(matches!(
+            refused,
+            Some(Unanswerable::Forgotten(_) | Unanswerable::WithinSlice(_))
+        ));
+        return Ok(());
     }
+    prop_assert_eq!(figure(row, 1), events);
+    prop_assert!(is_near(figure(row, 3), measure));
     let sketch_of = |events: &[&Happened], p| {
         let mut sketch = Sketch::new(p, HashFamily::default());
         events.iter().for_each(|event| {
@@ -877,4 +883,78 @@ fn an_event_that_comes_late_while_its_slice_is_rewritten_is_counted() {
         expected += 1.0;
         assert_eq!(total(&cube), expected, "after {i}");
     }
+}
+
+/// Time that is forgotten is not silence: of it nothing is known, and the borders say where something is. Time that is
+/// kept, and in which nothing happened, has no events.
+#[test]
+fn forgotten_time_is_not_silence() {
+    const DAY: Millis = 24 * HOUR;
+    let mut own = schema("UTC", None);
+    own.tiers.truncate(2);
+    own.tiers[1].retention = Span::Days(40);
+    let empty = Cube::new(own, 7);
+    let begin = 20_000 * DAY;
+    let asked = |from: Millis, to: Millis| question(Some(Time::Between(from..to)));
+    let events = |cube: &Cube, question: &Question| -> Vec<Option<f64>> {
+        let rows = answer(cube, question).rows;
+        let known = |row: &Row| row.figures[1].is_some().then(|| figure(row, 1));
+        let all_or_none = |row: &Row| row.figures.iter().all(Option::is_some);
+        for row in &rows {
+            assert_eq!(all_or_none(row), row.figures.iter().any(Option::is_some));
+        }
+        rows.iter().map(known).collect()
+    };
+    assert_eq!(events(&empty, &asked(begin, begin + DAY)), [Some(0.0)]);
+    let by_day = |from: Millis, to: Millis| Question {
+        bucket: Some(Span::Days(1)),
+        gaps: Gaps::Filled,
+        ..asked(from, to)
+    };
+    assert_eq!(events(&empty, &by_day(begin, begin + DAY)), [Some(0.0)]);
+
+    let mut cube = empty;
+    for at in [begin, begin + 100 * DAY] {
+        let event = Happened {
+            at,
+            user: 0,
+            a: Some(1),
+            b: None,
+            measure: 1.0,
+        };
+        assert!(add(&mut cube, &event));
+    }
+    // The day before the two open hours is the last that is closed, and forty days before it are kept.
+    let kept = begin + 59 * DAY;
+    let gone = asked(begin, begin + 2 * DAY);
+    assert_eq!(events(&cube, &gone), [None]);
+    assert_eq!(answer(&cube, &gone).range, kept..kept);
+    let mut by_value = gone.clone();
+    by_value.by = vec![0];
+    assert_eq!(answer(&cube, &by_value).rows, []);
+    let refused = |question: Question| UnionQuery::plan(&cube, question).err();
+    assert_eq!(refused(gone), Some(Unanswerable::Forgotten(kept)));
+    // Silence, before and after what happened.
+    for day in [70, 101] {
+        let quiet = asked(begin + day * DAY, begin + (day + 5) * DAY);
+        assert_eq!(events(&cube, &quiet), [Some(0.0)]);
+        assert_eq!(
+            answer(&cube, &quiet).range,
+            begin + day * DAY..begin + (day + 5) * DAY
+        );
+        assert_eq!(union(&cube, &quiet).estimate().value, 0.0);
+    }
+    // A part of it is kept.
+    let both = asked(begin, begin + 101 * DAY);
+    assert_eq!(events(&cube, &both), [Some(1.0)]);
+    assert_eq!(answer(&cube, &both).range, kept..begin + 100 * DAY + HOUR);
+    let days = events(&cube, &by_day(kept - 2 * DAY, kept + 3 * DAY));
+    assert_eq!(days, [None, None, Some(0.0), Some(0.0), Some(0.0)]);
+    let days = by_day(kept - 2 * DAY, kept + 3 * DAY);
+    assert_eq!(answer(&cube, &days).range, kept..kept + 3 * DAY);
+    // An hour of a day of which only the day is kept.
+    let hour = asked(begin + 70 * DAY + HOUR, begin + 70 * DAY + 2 * HOUR);
+    assert_eq!(events(&cube, &hour), [None]);
+    let day = begin + 70 * DAY..begin + 71 * DAY;
+    assert_eq!(refused(hour), Some(Unanswerable::WithinSlice(day)));
 }

@@ -338,7 +338,6 @@ BAD = [
     (["FUNNEL", "shop", "step", "BY", "device"], "STEPS"),
     (["CAMPAIGN", "shop", "step", *VALUES[:4]], "CONVERSION"),
     (["CAMPAIGN", "shop", "step", *VALUES, "COST", "price"], "no measure of this cube, name one of: cost, revenue"),
-    (["CAMPAIGN", "shop", "step", *VALUES, "COST", "cost", "BY", "country"], "only unique is known"),
     (["CAMPAIGN", "shop", "step", *VALUES, "CLICK", "cart"], "CLICK"),
     (["RETENTION", "shop", "EVERY", "1d"], "PERIODS"),
     (["RETENTION", "shop", "EVERY", "1d", "PERIODS", 0], "1 to 366"),

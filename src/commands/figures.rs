@@ -4,13 +4,14 @@
 use super::fields::Fields;
 use crate::sketch::analytics::{Campaign, FunnelStep, Retained};
 
-/// A step of a funnel, behind what names it.
-pub fn funnel_step(reply: &mut Fields, step: &FunnelStep) {
-    reply.figure("uniques", step.uniques);
-    reply.estimate("users", step.users);
-    reply.figure("conversion", step.conversion);
-    reply.figure("overall", step.overall);
-    reply.figure("drop_off", step.drop_off());
+/// A step of a funnel, behind what names it; nulls where nothing is known of it.
+pub fn funnel_step<'s>(reply: &mut Fields, step: impl Into<Option<&'s FunnelStep>>) {
+    let step = step.into();
+    reply.figure("uniques", step.map(|step| step.uniques));
+    reply.estimate("users", step.map(|step| step.users));
+    reply.figure("conversion", step.and_then(|step| step.conversion));
+    reply.figure("overall", step.and_then(|step| step.overall));
+    reply.figure("drop_off", step.and_then(FunnelStep::drop_off));
 }
 
 /// A cell of a retention table, behind what names its period; nulls where nothing is known of it.
@@ -19,20 +20,25 @@ pub fn retained(reply: &mut Fields, retained: Option<&Retained>) {
     reply.figure("rate", retained.and_then(|retained| retained.rate));
 }
 
-/// A campaign, behind what names it, if anything does.
-pub fn campaign(reply: &mut Fields, campaign: &Campaign) {
+/// A campaign, behind what names it, if anything does; nulls where nothing is known of it.
+pub fn campaign<'c>(reply: &mut Fields, campaign: impl Into<Option<&'c Campaign>>) {
+    let campaign = campaign.into();
     let names = ["unique_impressions", "unique_clicks", "unique_conversions"];
-    for (name, count) in names.into_iter().zip(campaign.uniques) {
-        reply.figure(name, count);
+    for (at, name) in names.into_iter().enumerate() {
+        reply.figure(name, campaign.map(|campaign| campaign.uniques[at]));
     }
-    reply.figure("ctr", campaign.ctr);
-    reply.figure("conversion_rate", campaign.conversion_rate);
+    reply.figure("ctr", campaign.and_then(|campaign| campaign.ctr));
+    reply.figure(
+        "conversion_rate",
+        campaign.and_then(|campaign| campaign.conversion_rate),
+    );
     let costs = [
-        ("cpc", campaign.cost_per_click()),
-        ("cpa", campaign.cost_per_acquisition()),
+        ("cpc", campaign.map(Campaign::cost_per_click)),
+        ("cpa", campaign.map(Campaign::cost_per_acquisition)),
     ];
     for (name, cost) in costs {
-        reply.figure_of_parts(name, [cost.value, cost.lower, cost.upper]);
+        let parts = cost.map(|cost| [cost.value, cost.lower, cost.upper]);
+        reply.figure_of_parts(name, parts.unwrap_or_default());
     }
-    reply.figure("roi", campaign.roi());
+    reply.figure("roi", campaign.and_then(Campaign::roi));
 }

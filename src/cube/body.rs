@@ -24,7 +24,7 @@
 //! parts bear the number of the *epoch* in which they began. A job takes those of its own epoch and earlier ones, and
 //! an event that comes late to a slice which a waiting job is going to read begins a new part.
 
-use super::calendar::Millis;
+use super::calendar::{Millis, Span, nests};
 use super::cover::{self, Cover, Kept, Piece};
 use super::horizon::{Horizon, TooLate, Verdict};
 use super::merge::{Budget, Input, Merge, Sealed, Shape};
@@ -1150,8 +1150,46 @@ impl Cube {
         self.tiers.iter().map(in_tier).sum()
     }
 
+    /// From the oldest instant that a slice of any tier may be of, whether anything happened in it or not, to the end of
+    /// the newest slice; only of slices that begin at an instant or later. `None` of an empty cube.
+    pub fn remembered(&self, since: Millis) -> Option<Range<Millis>> {
+        let horizon = self.horizon.as_ref()?;
+        let tiers = self.kept_tiers(since);
+        let oldest = cover::oldest(&self.schema.calendar, &tiers, horizon.closed());
+        Some(oldest.unwrap_or(since).max(since)..horizon.newest.end)
+    }
+
+    /// How many slices there would be in a range, of all tiers, had something happened in all of it; and how many
+    /// stretches of a length that can be made of them. About, and rather more.
+    pub fn places_in(&self, range: &Range<Millis>, length: Option<Span>) -> [usize; 2] {
+        let Some(remembered) = self.remembered(Millis::MIN) else {
+            return [0, 0];
+        };
+        let count = |from: Millis, length: Span| {
+            let start = range.start.max(remembered.start).max(from);
+            let end = range.end.min(remembered.end);
+            match start < end {
+                true => ((end - start) / length.shortest() + 1) as usize,
+                false => 0,
+            }
+        };
+        let tiers = self.schema.tiers.iter().enumerate();
+        let slices = tiers.map(|(tier, declared)| count(self.kept_from(tier), declared.slice));
+        let mut slices_of = self.schema.tiers.iter().map(|declared| declared.slice);
+        let length = length.filter(|&own| slices_of.any(|slice| slice == own || nests(slice, own)));
+        let stretches = length.map_or(0, |length| count(Millis::MIN, length));
+        [slices.sum(), stretches]
+    }
+
     /// The slices that make up a range, of those that begin at an instant or later.
     pub fn cover(&self, range: Range<Millis>, since: Millis) -> Cover {
+        let closed = self.closed().unwrap_or(Millis::MAX);
+        let tiers = self.kept_tiers(since);
+        cover::cover(&self.schema.calendar, &tiers, closed, range)
+    }
+
+    /// What tiers still have of slices that begin at an instant or later.
+    fn kept_tiers(&self, since: Millis) -> Vec<Kept> {
         let kept = |tier: usize| {
             let slice = self.schema.tiers[tier].slice;
             let begun = match since {
@@ -1161,9 +1199,7 @@ impl Cube {
             let from = self.kept_from(tier).max(begun);
             Kept { slice, from }
         };
-        let tiers: Vec<Kept> = (0..self.tiers.len()).map(kept).collect();
-        let closed = self.closed().unwrap_or(Millis::MAX);
-        cover::cover(&self.schema.calendar, &tiers, closed, range)
+        (0..self.tiers.len()).map(kept).collect()
     }
 
     /// What there is of a column in a piece of a cover.

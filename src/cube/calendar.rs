@@ -51,6 +51,8 @@ const DAY: i64 = 24 * HOUR;
 
 /// The days of a week.
 const WEEK_DAYS: i64 = 7;
+/// The days of the shortest month.
+const SHORTEST_MONTH: i64 = 28;
 /// The months of a quarter.
 const QUARTER: i64 = 3;
 /// The months of a year.
@@ -117,6 +119,17 @@ impl Span {
     /// neither into days nor between them.
     pub fn is_slice(self) -> bool {
         !matches!(self, Span::Millis(DAY..))
+    }
+
+    /// No slice of this length is shorter than so many milliseconds, but for changes of the clock and the last one of a day.
+    pub fn shortest(self) -> Millis {
+        let unit = match self {
+            Span::Millis(_) => 1,
+            Span::Days(_) => DAY,
+            Span::Weeks(_) => WEEK_DAYS * DAY,
+            Span::Months(_) => SHORTEST_MONTH * DAY,
+        };
+        self.count() * unit
     }
 
     /// The number, within its bounds.

@@ -33,7 +33,7 @@
 use super::pack;
 use super::paged::{ARC_COUNTS, allocated_bytes};
 use super::schema::MAX_SUM;
-use super::users::{Cell, Registers, Sums, Tokens, Users};
+use super::users::{Cell, Content, Registers, Sums, Tokens, Users};
 use crate::sketch::register::Register;
 use crate::sketch::token::{self, INDEX_BITS, Token};
 use crate::sketch::{Dense, Estimate, Method, Precision, Relocate};
@@ -195,6 +195,7 @@ pub struct Builder {
     chunk: Vec<u8>,
     index: Vec<BlockPlace>,
     cells: usize,
+    content: Content,
     chunk_bytes: usize,
     numbers: Vec<u32>,
     events: Vec<u64>,
@@ -231,6 +232,7 @@ impl Builder {
             chunk: Vec::new(),
             index: Vec::new(),
             cells: 0,
+            content: Content::default(),
             chunk_bytes: 0,
             numbers: Vec::new(),
             events: Vec::new(),
@@ -281,6 +283,7 @@ impl Builder {
             false => 0,
         });
         self.cells += 1;
+        self.content += cell.users.content();
         if self.numbers.len() == CELLS || self.users.len() >= FULL_BLOCK {
             self.end_block();
         }
@@ -384,9 +387,14 @@ impl Builder {
         self.end_chunk();
         self.chunks.shrink_to_fit();
         self.index.shrink_to_fit();
+        let content = match self.is_packed() {
+            true => self.content.packed(),
+            false => self.content,
+        };
         Column {
             sums: self.sums,
             cells: self.cells,
+            content,
             bytes: bytes_of(self.chunk_bytes, self.chunks.len(), self.index.len()),
             chunks: self.chunks,
             index: self.index,
@@ -410,6 +418,8 @@ fn bytes_of(chunk_bytes: usize, chunks: usize, blocks: usize) -> usize {
 pub struct Column {
     sums: usize,
     cells: usize,
+    /// Of all cells.
+    content: Content,
     bytes: usize,
     chunks: Vec<Arc<Box<[u8]>>>,
     index: Vec<BlockPlace>,
@@ -743,6 +753,11 @@ impl Column {
         self.cells == 0
     }
 
+    /// What there is to be read of the users of all cells.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
     /// Bytes that it occupies, with what holds it. What clones share counts in each.
     pub fn memory_bytes(&self) -> usize {
         self.bytes
@@ -881,9 +896,10 @@ impl Column {
         // What could be said in several ways is said in one.
         let mut builder = Builder::of_tokens(sums, index_bits.unwrap_or(INDEX_BITS));
         let chunk_bytes = chunks.iter().map(|chunk| bytes_of_chunk(chunk)).sum();
-        let column = Column {
+        let mut column = Column {
             sums,
             cells,
+            content: Content::default(),
             bytes: bytes_of(chunk_bytes, chunks.len(), index.len()),
             chunks: chunks.into_iter().map(Arc::new).collect(),
             index,
@@ -894,6 +910,7 @@ impl Column {
             builder.push(Cell { users, ..cell });
         }
         let again = builder.finish();
+        column.content = again.content;
         again.chunks().eq(column.chunks()).then_some(column)
     }
 }

@@ -113,6 +113,12 @@ pub fn cover(calendar: &Calendar, tiers: &[Kept], due: Millis, range: Range<Mill
     Cover { from, to, pieces }
 }
 
+/// From when on there are slices that may be taken, of any tier; `None` where there are none. For the rest see [`cover`].
+pub fn oldest(calendar: &Calendar, tiers: &[Kept], due: Millis) -> Option<Millis> {
+    let grid = Grid::new(calendar, tiers, due);
+    grid.tiers.iter().map(|tier| tier.time.start).min()
+}
+
 /// A tier, and the time whose slices may be taken: from the beginning of a slice to the end of one, not empty.
 struct Tier {
     position: usize,

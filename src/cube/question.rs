@@ -178,7 +178,8 @@ pub enum Level {
 /// What is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The borders that were used.
+    /// The borders that were used: of all slices that were read. Where nothing is known of the time that was asked
+    /// about they are the same, and figures are missing.
     pub range: Range<Millis>,
     /// How the figures came about.
     pub level: Level,
@@ -285,6 +286,11 @@ pub enum Unanswerable {
     NoNew,
     /// The other condition is on a dimension without a condition, or on one whose values are rows.
     NotCompared(usize),
+    /// Nothing is known any more of the time that was asked about, or nothing yet of what was asked about it: something
+    /// is from here on.
+    Forgotten(Millis),
+    /// No whole slice is as near to the time that was asked about, which begins in this one.
+    WithinSlice(Range<Millis>),
     /// More buckets than rows are allowed.
     TooManyBuckets(usize),
     /// Sketches of the cells are of different universes, which those of one cube never are.

@@ -13,8 +13,8 @@ use super::column::{Bound, Column, Cursor, Scanned};
 use super::cover::{Cover, Piece};
 use super::intern::{MembersSnapshot, Names};
 use super::schema::Schema;
-use super::users::{Cell, Users};
-use std::ops::Range;
+use super::users::{Cell, Content, Users};
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 /// What questions are asked of.
@@ -22,9 +22,17 @@ pub trait Slices {
     /// What is declared.
     fn schema(&self) -> &Schema;
 
-    /// From the oldest instant that is kept in any tier to the end of the newest open slice; `None` where nothing
-    /// ever happened.
+    /// From the beginning of the oldest slice that there is in any tier to the end of the newest open one; `None` where
+    /// nothing ever happened.
     fn kept(&self) -> Option<Range<Millis>>;
+
+    /// The time of which everything that happened in it is still known: from the oldest instant that retention leaves
+    /// in any tier, or a later one that slices are to begin at or after, to the end of the newest open slice. There need
+    /// not be a slice in all of it, as silence makes none. `None` where nothing ever happened.
+    fn remembered(&self, since: Millis) -> Option<Range<Millis>> {
+        let kept = self.kept()?;
+        Some(kept.start.max(since)..kept.end)
+    }
 
     /// From when on slices are open; `None` where nothing ever happened.
     fn due(&self) -> Option<Millis>;
@@ -90,11 +98,26 @@ pub struct Source {
 #[derive(Clone)]
 enum State {
     Ready(Cells),
-    Pending {
-        making: Making,
-        cells: usize,
-        bytes: usize,
-    },
+    Pending { making: Making, size: Size },
+}
+
+/// How much there is in a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Cells.
+    pub cells: usize,
+    /// Bytes that live on for its sake.
+    pub bytes: usize,
+    /// What there is to be read of the users of its cells.
+    pub content: Content,
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Size) {
+        self.cells += other.cells;
+        self.bytes += other.bytes;
+        self.content += other.content;
+    }
 }
 
 /// Cells that can be read.
@@ -127,13 +150,9 @@ impl Source {
         Source { weight, state }
     }
 
-    /// Of a slice that is due and not made: of so many cells and bytes, which are all read to make it.
-    pub fn pending(making: Making, cells: usize, bytes: usize, weight: f64) -> Source {
-        let state = State::Pending {
-            making,
-            cells,
-            bytes,
-        };
+    /// Of a slice that is due and not made: of what is so large, and is all read to make it.
+    pub fn pending(making: Making, size: Size, weight: f64) -> Source {
+        let state = State::Pending { making, size };
         Source { weight, state }
     }
 
@@ -141,7 +160,7 @@ impl Source {
     pub fn len(&self) -> usize {
         match &self.state {
             State::Ready(cells) => cells.len(),
-            State::Pending { cells, .. } => *cells,
+            State::Pending { size, .. } => size.cells,
         }
     }
 
@@ -154,7 +173,16 @@ impl Source {
     pub fn bytes(&self) -> usize {
         match &self.state {
             State::Ready(cells) => cells.bytes(),
-            State::Pending { bytes, .. } => *bytes,
+            State::Pending { size, .. } => size.bytes,
+        }
+    }
+
+    /// What there is to be read of the users of all its cells, about.
+    pub fn content(&self) -> Content {
+        match &self.state {
+            State::Ready(Cells::Sealed(column)) => column.content(),
+            State::Ready(Cells::Open(cells)) => open_content(cells.bytes()),
+            State::Pending { size, .. } => size.content,
         }
     }
 
@@ -173,6 +201,16 @@ impl Source {
             weight: self.weight,
             cells,
         }
+    }
+}
+
+/// About how much there is of users in so many bytes of open cells: in a hash table, which is half full, a token takes
+/// eight bytes. Registers take one, and as many are taken for fewer tokens, which take longer to unite.
+pub fn open_content(bytes: usize) -> Content {
+    const BYTES_OF_A_TOKEN: usize = 8;
+    Content {
+        tokens: bytes / BYTES_OF_A_TOKEN,
+        ..Content::default()
     }
 }
 

@@ -5,6 +5,7 @@ use super::paged::Paged;
 use crate::sketch::Estimate;
 use crate::sketch::token::{INDEX_BITS, Token};
 use crate::sketch::{Precision, register::Register};
+use std::ops::AddAssign;
 
 /// A set of users.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +55,6 @@ impl<'a> Registers<'a> {
                 }
                 buffer
             }
-        }
-    }
-
-    /// Bytes that whoever reads them has to read.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Registers::Plain(registers) => registers.len(),
-            Registers::Packed(_, code) => code.len(),
         }
     }
 }
@@ -176,6 +169,23 @@ impl Users<'_> {
         }
     }
 
+    /// How many tokens and registers they are.
+    pub fn content(&self) -> Content {
+        let mut content = Content::default();
+        match self {
+            Users::Tokens(tokens @ Tokens::Packed { .. }) => content.packed_tokens = tokens.len(),
+            Users::Tokens(tokens) => content.tokens = tokens.len(),
+            Users::Registers { registers, .. } => {
+                let count = registers.precision().map_or(0, Precision::registers);
+                match registers {
+                    Registers::Plain(_) => content.registers = count,
+                    Registers::Packed(..) => content.packed_registers = count,
+                }
+            }
+        }
+        content
+    }
+
     /// What it takes to unite them with others, in bytes of tokens: those of tokens are put in order one by one, while
     /// registers are united by the vector.
     pub fn effort(&self) -> usize {
@@ -196,13 +206,40 @@ impl Users<'_> {
             Users::Registers { .. } => self.precision().map_or(0, |p| p.registers() / REGISTERS),
         }
     }
+}
 
-    /// Bytes that whoever reads them has to read.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Users::Tokens(tokens) => size_of::<Token>() * tokens.len(),
-            Users::Registers { registers, .. } => registers.bytes(),
+/// How much there is to be read of the users of some cells, by its form: for whoever wants to know beforehand how long that
+/// takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Tokens that are as they are.
+    pub tokens: usize,
+    /// Tokens that are packed.
+    pub packed_tokens: usize,
+    /// Registers that are as they are.
+    pub registers: usize,
+    /// Registers that are packed.
+    pub packed_registers: usize,
+}
+
+impl Content {
+    /// The same packed.
+    pub fn packed(self) -> Content {
+        Content {
+            tokens: 0,
+            packed_tokens: self.tokens + self.packed_tokens,
+            registers: 0,
+            packed_registers: self.registers + self.packed_registers,
         }
+    }
+}
+
+impl AddAssign for Content {
+    fn add_assign(&mut self, other: Content) {
+        self.tokens += other.tokens;
+        self.packed_tokens += other.packed_tokens;
+        self.registers += other.registers;
+        self.packed_registers += other.packed_registers;
     }
 }
 

@@ -8,7 +8,7 @@ use super::intern::{MembersSnapshot, Names};
 use super::merge::{Input, Merge, Sealed, Shape};
 use super::open::OpenColumn;
 use super::schema::Schema;
-use super::source::{OpenCells, Slices, Source};
+use super::source::{OpenCells, Size, Slices, Source, open_content};
 use super::users::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,22 +45,27 @@ impl Reading {
             Input::Open(column) => Source::open(Arc::new(column), weight),
         });
         let waiting = self.waiting.into_iter().map(|(reading, shape)| {
-            let (cells, bytes) = reading.size();
+            let size = reading.size();
             let making = Arc::new(move || made(reading.clone(), shape));
-            Source::pending(making, cells, bytes, weight)
+            Source::pending(making, size, weight)
         });
         ready.chain(waiting).collect()
     }
 
-    /// Cells and bytes of all that it consists of.
-    fn size(&self) -> (usize, usize) {
-        let parts = self
-            .parts
-            .iter()
-            .map(|part| (part.cells(), part.memory_bytes()));
+    /// Of all that it consists of.
+    fn size(&self) -> Size {
+        let parts = self.parts.iter().map(|part| Size {
+            cells: part.cells(),
+            bytes: part.memory_bytes(),
+            content: match part {
+                Input::Sealed(column) => column.content(),
+                Input::Open(column) => open_content(column.heap_bytes()),
+            },
+        });
         let waiting = self.waiting.iter().map(|(reading, _)| reading.size());
-        let both = parts.chain(waiting);
-        both.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
+        let mut all = Size::default();
+        parts.chain(waiting).for_each(|size| all += size);
+        all
     }
 }
 
@@ -84,6 +89,10 @@ impl Slices for Cube {
 
     fn kept(&self) -> Option<Range<Millis>> {
         Cube::kept(self)
+    }
+
+    fn remembered(&self, since: Millis) -> Option<Range<Millis>> {
+        Cube::remembered(self, since)
     }
 
     fn due(&self) -> Option<Millis> {

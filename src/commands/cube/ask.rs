@@ -343,6 +343,14 @@ pub fn unanswerable(schema: &Schema, why: Unanswerable) -> CommandError {
             "the slices that another zone needs are kept from {from} on, ask from there on or leave \
              TIMEZONE out"
         )),
+        Unanswerable::Forgotten(from) => CommandError::invalid(format_args!(
+            "nothing is kept of that time, ask for what is from {from} on"
+        )),
+        Unanswerable::WithinSlice(slice) => CommandError::invalid(format_args!(
+            "no whole slice is near enough to that time, the one that it begins in is from {} to {}, ask for \
+             all of it",
+            slice.start, slice.end
+        )),
         Unanswerable::TooManyRows(rows) => CommandError::invalid(format_args!(
             "the answer has {rows} rows or more, ask for fewer with LIMIT, a shorter range or longer \
              buckets"
@@ -431,7 +439,7 @@ pub fn ask(
             comparison: None,
             side_by_side: matches!(question.against, Some(Against::Other(_))),
         };
-        let slices = planning::slices(cube, question.time.as_ref());
+        let slices = planning::slices(cube, question.time.as_ref(), question.bucket);
         planning::plan(ctx, cube, slices, move |cube| {
             let query = Query::plan(cube, question);
             let query = query.map_err(|why| unanswerable(cube.schema(), why))?;
@@ -455,7 +463,7 @@ pub fn users(
 ) -> Result<(Estimate, Precision), CommandError> {
     let mut question = about.question(ctx, cube)?;
     question.metrics = vec![Metric::Unique];
-    let expected = planning::expected(planning::slices(cube, question.time.as_ref()));
+    let expected = planning::expected(planning::slices(cube, question.time.as_ref(), None));
     if !is_short(expected) {
         return Err(planning::too_long(expected));
     }

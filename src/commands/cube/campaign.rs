@@ -67,14 +67,13 @@ impl Command for Campaign {
             let (cost, revenue) = (cost?, revenue?);
             Ok(Planned {
                 by: question.by,
+                every: None,
                 analysis: Box::new(move |cube| CampaignQuery::plan(cube, &question, cost, revenue)),
             })
         };
         let lines = |begin: &dyn Fn() -> Fields, campaign: Option<Figures>| {
             let mut row = begin();
-            if let Some(campaign) = &campaign {
-                figures::campaign(&mut row, campaign);
-            }
+            figures::campaign(&mut row, campaign.as_ref());
             vec![row]
         };
         compare(ctx, arguments.key, plan, lines)

@@ -5,7 +5,7 @@ use super::ask::{About, dimensions, unanswerable};
 use super::{dimension, planning};
 use crate::commands::fields::Fields;
 use crate::cube::Cube;
-use crate::cube::calendar::Millis;
+use crate::cube::calendar::{Millis, Span};
 use crate::cube::query::analysis::{Analysis, Finding, Solver};
 use crate::cube::query::funnels::StepsQuestion;
 use crate::cube::question::{Level, Unanswerable};
@@ -177,9 +177,13 @@ where
     let plan = {
         let key = ctx.read::<Cube>(key.into())?;
         let cube = super::required(&key)?;
-        let Planned { by, analysis } = plan(ctx, cube)?;
+        let Planned {
+            by,
+            every,
+            analysis,
+        } = plan(ctx, cube)?;
         // Who came earlier, and in other periods, is asked of all slices.
-        let slices = planning::slices(cube, None);
+        let slices = planning::slices(cube, None, every);
         planning::plan(ctx, cube, slices, move |cube| {
             let analysis = analysis(cube).map_err(|why| no_findings(cube.schema(), why))?;
             let (expected, bytes) = (analysis.expected(), analysis.bytes());
@@ -204,6 +208,8 @@ pub fn instant(at: Option<Millis>) -> Reply {
 pub struct Planned<S: Solver> {
     /// The dimension whose values are rows.
     pub by: Option<usize>,
+    /// The length of periods, where there are such.
+    pub every: Option<Span>,
     /// Finds the sets, if there are such.
     pub analysis: FindSets<S>,
 }

@@ -61,14 +61,15 @@ impl Command for Funnel {
             let question = steps(ctx, cube, about, arguments.dimension, names, arguments.by)?;
             Ok(Planned {
                 by: question.by,
+                every: None,
                 analysis: Box::new(move |cube| FunnelQuery::plan(cube, &question)),
             })
         };
         let lines = move |begin: &dyn Fn() -> Fields, steps: Vec<FunnelStep>| {
-            let steps = labels.iter().zip(steps).map(|(label, step)| {
+            let steps = labels.iter().enumerate().map(|(at, label)| {
                 let mut reply = Fields::new();
                 reply.field("step", label.clone());
-                figures::funnel_step(&mut reply, &step);
+                figures::funnel_step(&mut reply, steps.get(at));
                 Reply::from(reply)
             });
             let mut row = begin();

@@ -41,7 +41,7 @@ impl Command for Info {
             let key = ctx.read::<Cube>(arguments.key.into())?;
             let cube = super::required(&key)?;
             let memory_bytes = cube.memory_bytes();
-            let looked_at = planning::slices(cube, None) * cube.schema().columns();
+            let looked_at = planning::slices(cube, None, None) * cube.schema().columns();
             // Slices that are due and not made yet are made to be described.
             let to_make = match cube.waiting() {
                 0 => 0,

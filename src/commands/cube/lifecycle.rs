@@ -60,6 +60,7 @@ impl Command for Lifecycle {
             };
             Ok(Planned {
                 by: None,
+                every: Some(arguments.every),
                 analysis: Box::new(move |cube| LifecycleQuery::plan(cube, &question)),
             })
         };

@@ -32,7 +32,7 @@ pub(super) const fn span(name: &'static str) -> Parsed<Span> {
     Parsed {
         name,
         read: Span::parse,
-        right: "a number and ms, s, m, h, d, w, mo, q or y",
+        right: "a number and ms, s, m, h, d, w, mo, q or y, up to a thousand years",
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A plan says which slices each bucket and each set is made of, and finds the sources of all of them. That takes a
 //! microsecond or two for each, which is nothing for some hundred slices and more than a command may take for some
-//! thousand. Then another thread plans, from a copy of the cube: it shares everything with the cube but the lists of
+//! thousand. It takes as long for each bucket or period, and a fraction of it for each slice that would be there had
+//! something happened. Then another thread plans, from a copy of the cube: it shares everything with the cube but the lists of
 //! slices, and whichever of the two is changed first copies the page that it changes.
 
 use crate::cube::Cube;
-use crate::cube::calendar::Millis;
+use crate::cube::calendar::{Millis, Span};
 use crate::cube::question::Time;
 use crate::server::answers::{LONGEST_IN_PLACE, is_short};
 use crate::server::context::Context;
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// To plan for a slice.
 const OF_A_SLICE: Duration = Duration::from_micros(2);
+
+/// Slices without events that take as long to plan for as one with some.
+const PLACES_OF_A_SLICE: usize = 4;
 
 /// Bytes of a copy for each slice.
 const BYTES_OF_A_SLICE: usize = 256;
@@ -51,13 +55,15 @@ impl<W: Work> Work for Stage<W> {
     }
 }
 
-/// The slices that a question about this time may be made of; all of them where it is left out.
-pub fn slices(cube: &Cube, time: Option<&Time>) -> usize {
-    let range = match time {
-        None => Millis::MIN..Millis::MAX,
-        Some(Time::Between(range) | Time::UpTo(range)) => range.clone(),
+/// The slices that a question about this time may be made of, of all time where it is left out, and the buckets or periods
+/// of a length; those without events count for less.
+pub fn slices(cube: &Cube, time: Option<&Time>, length: Option<Span>) -> usize {
+    let (all, range) = match time {
+        None => (Millis::MIN..Millis::MAX, cube.kept().unwrap_or(0..0)),
+        Some(Time::Between(range) | Time::UpTo(range)) => (range.clone(), range.clone()),
     };
-    cube.slices_in(range)
+    let [places, stretches] = cube.places_in(&range, length);
+    cube.slices_in(all) + stretches + places / PLACES_OF_A_SLICE
 }
 
 /// About how long it takes to plan for so many slices.

@@ -70,6 +70,7 @@ impl Command for Retention {
             };
             Ok(Planned {
                 by: question.by,
+                every: Some(question.every),
                 analysis: Box::new(move |cube| RetentionQuery::plan(cube, &question)),
             })
         };

@@ -52,7 +52,7 @@ impl Command for Store {
                 confidence: CONFIDENCE.1,
             };
             let asked = about.question(ctx, cube)?;
-            let expected = planning::expected(planning::slices(cube, asked.time.as_ref()));
+            let expected = planning::expected(planning::slices(cube, asked.time.as_ref(), None));
             if !is_short(expected) {
                 return Err(planning::too_long(expected));
             }

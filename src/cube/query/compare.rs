@@ -98,11 +98,7 @@ impl Comparing {
                 self.gathering.begin_segment();
                 self.segment = Some(segment);
             }
-            let own = match &plan.buckets {
-                None => Some(&plan.whole),
-                Some(buckets) => buckets[segment].segment.as_ref(),
-            };
-            let row = match (own, &other.segments[segment]) {
+            let row = match (plan.segment(segment), &other.segments[segment]) {
                 (Some(own), Some(then)) => {
                     let slots = slots.clone().unwrap_or_else(|| vec![OTHER]);
                     match self.row(made, other, &slots, (own, then), budget) {

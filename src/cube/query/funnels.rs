@@ -74,7 +74,7 @@ impl StepsQuestion {
     }
 }
 
-/// A funnel for each row.
+/// A funnel for each row; no steps where nothing is known.
 pub type FunnelQuery = Analysis<Funnels>;
 
 /// Makes funnels.
@@ -131,13 +131,13 @@ impl Solver for Funnels {
 /// Three counts and two rates.
 const INTERVALS_OF_A_CAMPAIGN: usize = 5;
 
-/// A campaign for each row.
+/// A campaign for each row; none where nothing is known.
 pub type CampaignQuery = Analysis<Campaigns>;
 
 /// Makes campaigns.
 pub struct Campaigns {
     confidence: f64,
-    /// Where the sums are among the counters of a row.
+    /// Where the sums are among the counters of a row, if it has any.
     cost: Option<usize>,
     revenue: Option<usize>,
     campaign: Option<Campaign>,
@@ -153,10 +153,14 @@ impl CampaignQuery {
         revenue: Option<usize>,
     ) -> Result<CampaignQuery, Unanswerable> {
         let sums: Vec<Metric> = cost.into_iter().chain(revenue).map(Metric::Sum).collect();
+        let place = |measure: Option<usize>| {
+            let measure = Metric::Sum(measure?);
+            sums.iter().position(|&sum| sum == measure)
+        };
         let solver = Campaigns {
             confidence: question.confidence,
-            cost: cost.map(|_| 0),
-            revenue: revenue.map(|_| sums.len() - 1),
+            cost: place(cost),
+            revenue: place(revenue),
             campaign: None,
         };
         let query = question.plan(slices, sums, 1, INTERVALS_OF_A_CAMPAIGN)?;

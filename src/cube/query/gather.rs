@@ -8,7 +8,7 @@ use super::super::question::{Figure, Metric};
 use super::super::schema::OTHER;
 use super::super::source::{Reader, Settled};
 use super::super::users::Cell;
-use super::cost::{self, Budget, SEEK};
+use super::cost::{Budget, Effort, ROW, SEEK};
 use super::plan::{Factor, Needs, Segment};
 use super::selection::Slot;
 use crate::sketch::joint::{Joint, SetMask};
@@ -144,8 +144,8 @@ struct Place {
     source: usize,
     /// Where the numbers go on in this source.
     number: Option<u32>,
-    /// Bytes of users that came into the union.
-    bytes: f64,
+    /// What came into the union.
+    effort: Effort,
 }
 
 impl Gathering {
@@ -164,10 +164,10 @@ impl Gathering {
         readers: &mut Readers,
         budget: &mut Budget,
     ) -> Option<Tally> {
-        let mut place = self
-            .place
-            .take()
-            .unwrap_or_else(|| Place::of(row, factors, readers.sums, self));
+        let mut place = self.place.take().unwrap_or_else(|| {
+            budget.spend(ROW);
+            Place::of(row, factors, readers.sums, self)
+        });
         while let Some(factor) = factors.get(place.factor) {
             let slot = row[place.factor];
             let several = factors.len() > 1;
@@ -195,7 +195,7 @@ impl Gathering {
             tally.users = common(&std::mem::take(&mut self.sets), needs.confidence);
         } else if needs.users {
             if self.union.parts() > 1 {
-                budget.spend(cost::estimate(factors[0].precision, place.bytes));
+                budget.spend(place.effort.estimating(factors[0].precision, 1.0));
             }
             tally.users = Some(Figure::Estimate(self.union.estimate()));
         }
@@ -247,7 +247,7 @@ impl Place {
             factor: 0,
             source: 0,
             number: None,
-            bytes: 0.0,
+            effort: Effort::default(),
         };
         place.enter(0, row, factors, &mut of.union);
         place
@@ -258,7 +258,7 @@ impl Place {
         self.factor = at;
         self.source = 0;
         if let Some(factor) = factors.get(at) {
-            self.bytes = 0.0;
+            self.effort = Effort::default();
             self.number = factor.selection.first(row[at]);
             union.begin(factor.precision);
         }
@@ -283,9 +283,9 @@ impl Place {
                 if let Some(cell) = reader.seek(factor.selection.number(place)) {
                     self.tally.count(&cell, reader.source().weight(), needs);
                     if needs.users {
-                        let bytes = cell.users.bytes() as f64;
-                        self.bytes += bytes;
-                        budget.spend(cost::unite(bytes));
+                        let effort = Effort::of(cell.users.content(), 1.0);
+                        self.effort.add(effort);
+                        budget.spend(effort.uniting());
                         union.add(cell.users);
                     }
                 }

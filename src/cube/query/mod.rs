@@ -30,7 +30,8 @@
 //!   not. A value has a row if it has events in the range; of users of several sets, if there is anybody at all.
 //! * The cell `(other)` is a row after all others, outside the limit, where nothing is asked of the values: with
 //!   conditions it holds what meets them and what does not. Rows of named values then say that they are lower bounds.
-//! * With buckets, rows are chosen and ordered by the whole range.
+//! * With buckets, rows are chosen and ordered by the whole range, as far as buckets are read from it.
+//! * Where nothing is known of the time that is asked about, the only row has no figures, and there is no other.
 
 pub mod analysis;
 mod best;
@@ -281,7 +282,8 @@ impl Query {
 
 impl UnionQuery {
     /// Looks everything up that the union needs. The question's range and conditions count; there are no rows and no
-    /// buckets. What several sets have in common is no union, and refused as a question that no group answers.
+    /// buckets. What several sets have in common is no union, and refused as a question that no group answers; and of a
+    /// time of which nothing is known there is none.
     pub fn plan<S: Slices>(slices: &S, question: Question) -> Result<UnionQuery, Unanswerable> {
         let question = Question {
             by: Vec::new(),
@@ -293,9 +295,17 @@ impl UnionQuery {
         };
         let conditions = question.conditions.iter();
         let dimensions = conditions.map(|condition| condition.dimension).collect();
+        let asked = plan::when(slices, question.time.as_ref());
+        let since = plan::begun(slices.schema(), &question)?;
         let (work, expected, bytes) = Work::plan(slices, question)?;
         if work.plan.factors.len() > 1 {
             return Err(Unanswerable::NoGroup(dimensions));
+        }
+        if !work.plan.is_known {
+            return Err(match plan::slice_around(slices, asked.start, since) {
+                Some(slice) => Unanswerable::WithinSlice(slice),
+                None => Unanswerable::Forgotten(work.plan.range.start),
+            });
         }
         Ok(UnionQuery {
             expected,
@@ -902,17 +912,14 @@ impl Filling {
         let nothing = Segment::default();
         while self.segment < plan.segments() {
             let bucket = plan.buckets.as_ref().map(|buckets| &buckets[self.segment]);
-            let segment = match bucket {
-                None => Some(&plan.whole),
-                Some(bucket) => bucket.segment.as_ref(),
-            };
+            let segment = plan.segment(self.segment);
             let mut readers = Readers::new(&work.pool, segment.unwrap_or(&nothing));
             if segment.is_some() && !self.fill(plan, bucket.is_none(), &mut readers, budget) {
                 return Ok(false);
             }
             let start = bucket.map(|bucket| bucket.start);
             let other_events = readers.other_events();
-            self.emit(plan, start, segment.is_some(), other_events);
+            self.emit(plan, start, other_events);
             plan.check_rows(self.done.len())?;
             self.gathering.begin_segment();
             self.tallies.clear();
@@ -961,9 +968,9 @@ impl Filling {
         true
     }
 
-    /// Makes the rows of a segment.
-    fn emit(&mut self, plan: &Plan, bucket: Option<i64>, is_known: bool, other_events: u64) {
-        let keeps_all = bucket.is_some() && plan.gaps == Gaps::Filled;
+    /// Makes the rows of a segment; without figures where there are no tallies of it.
+    fn emit(&mut self, plan: &Plan, bucket: Option<i64>, other_events: u64) {
+        let keeps_all = bucket.is_none() || plan.gaps == Gaps::Filled;
         let figures = |tally: Option<&Tally>| -> Vec<Option<Figure>> {
             let metrics = plan.metrics.iter();
             metrics
@@ -975,11 +982,7 @@ impl Filling {
         };
         for (at, candidate) in self.chosen.iter().enumerate() {
             let tally = self.tallies.get(at).and_then(Option::as_ref);
-            let is_row = match tally {
-                Some(tally) => plan.is_row(tally) || bucket.is_none(),
-                None => false,
-            };
-            if is_row || keeps_all {
+            if keeps_all || tally.is_some_and(|tally| plan.is_row(tally)) {
                 if plan.compared.is_some() {
                     let slots = self.rows.slots(candidate.row, plan);
                     self.places.push((self.segment, Some(slots)));
@@ -987,7 +990,7 @@ impl Filling {
                 self.done.push(Row {
                     bucket,
                     values: self.rows.values(candidate.row, plan),
-                    figures: figures(tally.filter(|_| is_known)),
+                    figures: figures(tally),
                     at_least: other_events > 0,
                 });
             }

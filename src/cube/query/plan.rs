@@ -13,7 +13,23 @@
 //! # Segments
 //!
 //! A *segment* is a stretch of time and the slices it is answered from: the whole range, and each bucket. A bucket
-//! needs slices that fit its borders; where the slices that would have are gone, nothing is known of it.
+//! needs slices that fit its borders; where the slices that would have are gone, nothing is known of it. With buckets the
+//! whole range is those of them of which something is known.
+//!
+//! # What is known
+//!
+//! That nothing happened and that nothing is known of what happened are different answers. Which of them it is follows
+//! from the time alone and is decided in one place, [`known`]:
+//!
+//! ```text
+//!        before what was declared | forgotten |        remembered        | not yet
+//!   -----------------------------------------------|---|---|---|---|---|---------->  time
+//!    nothing is known:  null                       |  slices, 0 without  |  0
+//! ```
+//!
+//! A stretch of time that has slices in what is remembered is answered from them, and the borders say which part of
+//! it they are. One that lies before is not known, and neither is one between the borders of a slice whose finer ones are
+//! gone: both its borders move to the same one.
 
 use super::super::calendar::{Calendar, Millis, Span, nests};
 use super::super::cover::Cover;
@@ -42,6 +58,8 @@ const CONFIDENCES: RangeInclusive<f64> = 1e-12..=1.0 - 1e-12;
 pub struct Plan {
     /// The borders that were used.
     pub range: Range<Millis>,
+    /// Whether anything is known of the time that was asked about.
+    pub is_known: bool,
     /// How the figures come about.
     pub level: Level,
     /// What each row says.
@@ -121,6 +139,8 @@ pub struct Segment {
 pub struct Bucket {
     /// Where the bucket begins, which may be before the range.
     pub start: Millis,
+    /// The part of it that its slices are of; empty where nothing is known of it, or nothing can have happened yet.
+    pub part: Range<Millis>,
     /// `None` where nothing is known of it.
     pub segment: Option<Segment>,
 }
@@ -149,6 +169,8 @@ pub struct Pool<'c, S> {
     slices: &'c S,
     sources: Vec<Source>,
     places: HashMap<(usize, Millis, usize), Range<u32>>,
+    /// The lowest precision that slices of the tiers have been folded to which are read.
+    folded: Option<Precision>,
 }
 
 impl<S: Slices> Pool<'_, S> {
@@ -158,6 +180,7 @@ impl<S: Slices> Pool<'_, S> {
             slices,
             sources: Vec::new(),
             places: HashMap::new(),
+            folded: None,
         }
     }
 
@@ -168,6 +191,10 @@ impl<S: Slices> Pool<'_, S> {
 
     /// Of what these slices have of these factors.
     pub fn segment(&mut self, cover: &Cover, factors: &[Factor]) -> Segment {
+        let schema = self.slices.schema();
+        let tiers = cover.pieces.iter().map(|piece| piece.tier);
+        let folded = tiers.filter_map(|tier| schema.tiers.get(tier)?.precision);
+        self.folded = folded.chain(self.folded).min();
         let of_factor = |factor: &Factor| {
             let mut positions = Vec::with_capacity(cover.pieces.len());
             for piece in &cover.pieces {
@@ -184,7 +211,7 @@ impl<S: Slices> Pool<'_, S> {
         };
         Segment {
             sources: factors.iter().map(of_factor).collect(),
-            sums: self.slices.schema().sums_at(cover.from),
+            sums: schema.sums_at(cover.from),
         }
     }
 }
@@ -198,7 +225,10 @@ impl Plan {
         let (level, columns) = columns(schema, &question)?;
         let metrics = metrics(schema, &question, level)?;
         let since = since(schema, &columns, &question);
-        let mut cover = whole(slices, &asked, since);
+        let Known {
+            mut cover,
+            is_known,
+        } = known(slices, &asked, since);
         // A period before may not be kept as finely as this one; then both are cut to borders that both have.
         let mut earlier = None;
         if let Some(Against::Before(shift)) = question.against
@@ -207,10 +237,10 @@ impl Plan {
             cover = now;
             earlier = Some(then);
         }
-        let range = cover.from..cover.to;
+        let used = cover.from..cover.to;
         let mut factors = Vec::with_capacity(columns.len());
         for dimensions in &columns {
-            factors.push(factor(slices, &cover, dimensions, &question));
+            factors.push(factor(slices, dimensions, &question));
         }
         let by_factors = factors
             .iter()
@@ -219,11 +249,8 @@ impl Plan {
         if by_factors > 2 {
             return Err(Unanswerable::TooManySets(by_factors));
         }
-        // What sets have in common is solved for at the lowest precision among them.
-        let lowest = factors.iter().map(|factor| factor.lowest).min();
         for factor in &mut factors {
             factor.repeats = factor.by.is_empty() || by_factors == 2;
-            factor.lowest = lowest.unwrap_or(factor.lowest);
         }
         let mut places = vec![0; factors.len()];
         let by = question.by.iter().filter_map(|dimension| {
@@ -242,29 +269,31 @@ impl Plan {
         let buckets = match question.bucket {
             None => None,
             Some(unit) => {
-                let time = (&asked, &range, since);
+                let time = Asked {
+                    // Where nothing is known, all of it has buckets that say so.
+                    used: if is_known { &used } else { &asked },
+                    asked: &asked,
+                    since,
+                };
                 Some(buckets(pool, &question, unit, time, &factors)?)
             }
         };
-        // A coarse slice keeps fewer values apart than its finer ones together, so rows that are looked at bucket by
-        // bucket are those of the buckets, if all of these are known.
-        let segments = buckets.as_ref().filter(|_| !question.by.is_empty());
-        let segments = segments.and_then(|buckets: &Vec<Bucket>| {
-            let segments = buckets.iter().map(|bucket| bucket.segment.as_ref());
-            segments.collect::<Option<Vec<&Segment>>>()
-        });
-        let whole_segment = match segments {
-            None => pool.segment(&cover, &factors),
-            Some(segments) => Segment {
-                sources: (0..factors.len())
-                    .map(|factor| {
-                        let of_factor = segments.iter().map(|segment| &segment.sources[factor]);
-                        of_factor.flatten().copied().collect()
-                    })
-                    .collect(),
-                sums: schema.sums_at(cover.from),
-            },
+        // A coarse slice keeps fewer values apart than its finer ones together, and may go on where no bucket does. So
+        // what is told bucket by bucket is chosen from the buckets, and the range is theirs.
+        let range = match &buckets {
+            Some(buckets) => read_by(buckets, &used),
+            None => used.clone(),
         };
+        let whole_segment = match &buckets {
+            None => pool.segment(&cover, &factors),
+            Some(buckets) => read_together(buckets, factors.len(), schema.sums_at(range.start)),
+        };
+        // What sets have in common is solved for at the lowest precision among them.
+        let lowest = factors.iter().map(|factor| factor.precision);
+        let lowest = lowest.chain(pool.folded).min();
+        for factor in &mut factors {
+            factor.lowest = lowest.unwrap_or(factor.precision);
+        }
         let uses_users = |metric: &Metric| {
             let with_users = matches!(metric, Metric::Unique | Metric::Returning);
             with_users || matches!(metric, Metric::PerUser(_))
@@ -278,7 +307,7 @@ impl Plan {
                     factors: &factors,
                     buckets: buckets.as_deref(),
                     whole: &whole_segment,
-                    range: &range,
+                    range: &used,
                     since,
                 };
                 Some(other(pool, against, earlier, &rows)?)
@@ -292,6 +321,7 @@ impl Plan {
         });
         Ok(Plan {
             range,
+            is_known,
             level,
             needs: Needs {
                 users: factors.len() > 1 || metrics.iter().any(uses_users),
@@ -327,9 +357,17 @@ impl Plan {
         self.factors.iter_mut().chain(others).nth(at)
     }
 
-    /// All segments that rows are made for.
+    /// How many segments rows are made for.
     pub fn segments(&self) -> usize {
         self.buckets.as_ref().map_or(1, Vec::len)
+    }
+
+    /// One of them; `None` where nothing is known of it.
+    pub fn segment(&self, at: usize) -> Option<&Segment> {
+        match &self.buckets {
+            None => Some(&self.whole).filter(|_| self.is_known),
+            Some(buckets) => buckets[at].segment.as_ref(),
+        }
     }
 
     /// Whether figures of users decide which rows are chosen: the survey does not know them.
@@ -397,25 +435,59 @@ pub fn begun(schema: &Schema, question: &Question) -> Result<Millis, Unanswerabl
     Ok(since(schema, &columns, question))
 }
 
-/// What is kept since an instant.
+/// What there is since an instant.
 pub fn kept_since(slices: &impl Slices, since: Millis) -> Option<Range<Millis>> {
     let kept = slices.kept()?;
     Some(kept.start.max(since)..kept.end)
 }
 
-/// What there is of the time that is asked about.
-pub fn whole(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Cover {
-    let kept = kept_since(slices, since).unwrap_or(0..0);
-    let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
-    if clipped.is_empty() {
-        let from = asked.start.max(since);
-        return Cover {
-            from,
-            to: asked.end.max(from),
+/// What is known of a stretch of time.
+pub struct Known {
+    /// The slices that make it up, as far as they can.
+    pub cover: Cover,
+    /// Whether it has an answer. It has one without slices where nothing can have happened.
+    pub is_known: bool,
+}
+
+/// What is known of the time that is asked about, since there is everything that is asked about; see the head of this
+/// file. Where nothing is known, the cover is empty, and where it lies time is remembered next.
+pub fn known(slices: &impl Slices, asked: &Range<Millis>, since: Millis) -> Known {
+    let without_slices = |range: Range<Millis>, is_known| Known {
+        cover: Cover {
+            from: range.start,
+            to: range.end,
             pieces: Vec::new(),
-        };
+        },
+        is_known,
+    };
+    // Of a cube in which nothing happened all is known since it knows the columns.
+    let remembered = slices.remembered(since).unwrap_or(since..since);
+    if asked.is_empty() {
+        return without_slices(asked.start..asked.start, true);
     }
-    slices.cover_since(clipped, since)
+    if asked.end <= remembered.start {
+        return without_slices(remembered.start..remembered.start, false);
+    }
+    let clipped = asked.start.max(remembered.start)..asked.end.min(remembered.end);
+    if clipped.is_empty() {
+        // Nothing has happened yet.
+        return without_slices(asked.start.max(since)..asked.end, true);
+    }
+    let cover = slices.cover_since(clipped, since);
+    let is_known = !cover.pieces.is_empty();
+    Known { cover, is_known }
+}
+
+/// The slice that an instant lies in, of the finest tier that still has it.
+pub fn slice_around(slices: &impl Slices, at: Millis, since: Millis) -> Option<Range<Millis>> {
+    let schema = slices.schema();
+    let mut tiers = schema.tiers.iter();
+    tiers.find_map(|tier| {
+        let slice = schema.calendar.slice(tier.slice, at);
+        let cover = slices.cover_since(slice.clone(), since);
+        let is_there = cover.is_exact(&slice) && !cover.pieces.is_empty();
+        is_there.then_some(slice)
+    })
 }
 
 /// The dimensions of each column that is read, and how the figures come about.
@@ -492,12 +564,7 @@ pub fn column_of(schema: &Schema, dimensions: &[usize]) -> usize {
 }
 
 /// What is read of the column of these dimensions.
-pub fn factor(
-    slices: &impl Slices,
-    cover: &Cover,
-    dimensions: &[usize],
-    question: &Question,
-) -> Factor {
+pub fn factor(slices: &impl Slices, dimensions: &[usize], question: &Question) -> Factor {
     let schema = slices.schema();
     let column = column_of(schema, dimensions);
     let (precision, order, all) = match dimensions {
@@ -524,11 +591,9 @@ pub fn factor(
         .iter()
         .filter_map(|condition| Some(accept(slices, condition, place(condition.dimension)?)))
         .collect();
-    let tiers = cover.pieces.iter().map(|piece| piece.tier);
-    let folded = tiers.filter_map(|tier| schema.tiers.get(tier)?.precision);
     Factor {
         precision,
-        lowest: folded.min().unwrap_or(precision).min(precision),
+        lowest: precision,
         other_is_row: !by.is_empty() && tests.is_empty(),
         selection: selection(slices, dimensions, &order, tests, &by),
         all,
@@ -698,13 +763,14 @@ fn other<S: Slices>(
     let (cover, shift) = match against {
         Against::Before(shift) => (earlier, *shift),
         Against::Between(range) => {
-            let cover = whole(slices, range, rows.since);
+            let cover = known(slices, range, rows.since).cover;
             let calendar = &slices.schema().calendar;
             let shift = Shift::Local(calendar.local_length(&(cover.from..rows.range.start)));
             (Some(cover).filter(|cover| !cover.pieces.is_empty()), shift)
         }
         Against::Other(condition) => return others(slices, condition, rows),
     };
+    let mut range = cover.as_ref().map(|cover| cover.from..cover.to);
     let segments = match (rows.buckets, &cover) {
         (None, cover) => {
             let segment = cover
@@ -713,25 +779,60 @@ fn other<S: Slices>(
             vec![segment]
         }
         (Some(buckets), None) => vec![None; buckets.len()],
-        (Some(buckets), Some(_)) => buckets
-            .iter()
-            .map(|bucket| earlier_bucket(pool, bucket, shift, rows))
-            .collect(),
+        (Some(buckets), Some(_)) => {
+            let earlier = buckets.iter().map(|bucket| {
+                bucket.segment.as_ref()?;
+                earlier_bucket(pool, bucket, shift, rows)
+            });
+            let (parts, segments): (Vec<_>, Vec<_>) = earlier.map(Option::unzip).unzip();
+            range = hull(parts.into_iter().flatten());
+            segments
+        }
     };
     Ok(Other {
-        range: cover.map(|cover| cover.from..cover.to),
+        range,
         factors: None,
         segments,
     })
 }
 
-/// A bucket so much earlier; `None` where slices do not have its borders.
+/// From the beginning of the first of these to the end of the last; `None` of none.
+fn hull(ranges: impl Iterator<Item = Range<Millis>>) -> Option<Range<Millis>> {
+    ranges.reduce(|all, range| all.start.min(range.start)..all.end.max(range.end))
+}
+
+/// The time that these buckets of what is used are read from. Where nothing is, it is empty, unless nothing can have
+/// happened.
+fn read_by(buckets: &[Bucket], used: &Range<Millis>) -> Range<Millis> {
+    let parts = buckets.iter().map(|bucket| bucket.part.clone());
+    let read = hull(parts.filter(|part| !part.is_empty()));
+    let is_to_come = || buckets.iter().any(|bucket| bucket.segment.is_some());
+    read.unwrap_or_else(|| match is_to_come() {
+        true => used.clone(),
+        false => used.end..used.end,
+    })
+}
+
+/// What is read for all of these buckets.
+fn read_together(buckets: &[Bucket], factors: usize, sums: usize) -> Segment {
+    let sources = (0..factors).map(|factor| {
+        let segments = buckets.iter().filter_map(|bucket| bucket.segment.as_ref());
+        let of_factor = segments.flat_map(|segment| &segment.sources[factor]);
+        of_factor.copied().collect()
+    });
+    Segment {
+        sources: sources.collect(),
+        sums,
+    }
+}
+
+/// A bucket so much earlier, and when that is; `None` where slices do not have its borders.
 fn earlier_bucket<S: Slices>(
     pool: &mut Pool<S>,
     bucket: &Bucket,
     shift: Shift,
     rows: &Rows,
-) -> Option<Segment> {
+) -> Option<(Range<Millis>, Segment)> {
     let slices = pool.slices;
     let kept = kept_since(slices, rows.since)?;
     let calendar = &slices.schema().calendar;
@@ -746,9 +847,8 @@ fn earlier_bucket<S: Slices>(
         return None;
     }
     let cover = slices.cover_since(then.clone(), rows.since);
-    cover
-        .is_exact(&then)
-        .then(|| pool.segment(&cover, rows.factors))
+    let is_exact = cover.is_exact(&then);
+    is_exact.then(|| (then, pool.segment(&cover, rows.factors)))
 }
 
 /// The same time, and other events in it.
@@ -759,16 +859,11 @@ fn others(slices: &impl Slices, condition: &Condition, rows: &Rows) -> Result<Ot
     let replaced = conditions.find(|own| own.dimension == dimension);
     let replaced = replaced.filter(|_| !rows.question.by.contains(&dimension));
     *replaced.ok_or(Unanswerable::NotCompared(dimension))? = condition.clone();
-    let no_time = Cover {
-        from: rows.range.start,
-        to: rows.range.end,
-        pieces: Vec::new(),
-    };
     let columns = rows.columns.iter().zip(rows.factors);
     let factors = columns.map(|(dimensions, own)| Factor {
         lowest: own.lowest,
         repeats: own.repeats,
-        ..factor(slices, &no_time, dimensions, &question)
+        ..factor(slices, dimensions, &question)
     });
     let segments = match rows.buckets {
         None => vec![Some(rows.whole.clone())],
@@ -784,12 +879,22 @@ fn others(slices: &impl Slices, condition: &Condition, rows: &Rows) -> Result<Ot
     })
 }
 
+/// The time that buckets are cut from.
+struct Asked<'a> {
+    /// As it was asked about.
+    asked: &'a Range<Millis>,
+    /// What of it is answered.
+    used: &'a Range<Millis>,
+    /// Since when there is everything that is asked about.
+    since: Millis,
+}
+
 /// The buckets of a question.
 fn buckets<S: Slices>(
     pool: &mut Pool<S>,
     question: &Question,
     unit: Span,
-    (asked, used, since): (&Range<Millis>, &Range<Millis>, Millis),
+    Asked { asked, used, since }: Asked,
     factors: &[Factor],
 ) -> Result<Vec<Bucket>, Unanswerable> {
     let slices = pool.slices;
@@ -804,10 +909,15 @@ fn buckets<S: Slices>(
     if !unit.is_slice() || !may_fit {
         return Err(Unanswerable::Bucket(unit));
     }
-    let kept = kept_since(slices, since);
-    // Time that is not kept has buckets too, of which nothing is known; what was only rounded has none.
+    let kept = slices.remembered(since);
+    let first = kept_since(slices, since).map(|kept| kept.start);
+    // Time that is not kept has buckets too, of which nothing is known; what was only rounded has none. Where those
+    // without events have no rows, there is no need to look at what is before the first of them.
     let filled = match (question.gaps, &kept) {
-        (Gaps::Left, _) => used.clone(),
+        (Gaps::Left, _) => {
+            let first = first.unwrap_or(used.start);
+            used.start.max(first.min(used.end))..used.end
+        }
         (Gaps::Filled, None) => asked.clone(),
         (Gaps::Filled, Some(kept)) => {
             let start = if asked.start < kept.start {
@@ -824,7 +934,7 @@ fn buckets<S: Slices>(
         }
     };
     let newest = kept.as_ref().map_or(Millis::MIN, |kept| kept.end);
-    let oldest = kept.as_ref().map_or(Millis::MAX, |kept| kept.start);
+    let oldest = first.unwrap_or(Millis::MAX);
     let mut buckets = Vec::new();
     let mut works_from = None;
     let mut any_misfit = false;
@@ -835,9 +945,10 @@ fn buckets<S: Slices>(
             return Err(Unanswerable::TooManyBuckets(MAX_ROWS + 1));
         }
         let slice = calendar.slice(unit, at);
-        let part = slice.start.max(used.start)..slice.end.min(used.end).min(newest);
-        let segment = if kept.is_some() && slice.start >= newest {
+        let mut part = slice.start.max(used.start)..slice.end.min(used.end).min(newest);
+        let segment = if slice.start >= newest {
             // Nothing has happened yet.
+            part.end = part.start;
             Some(Segment {
                 sources: vec![Vec::new(); factors.len()],
                 sums: schema.sums_at(slice.start),
@@ -854,8 +965,12 @@ fn buckets<S: Slices>(
         } else if segment.is_some() {
             works_from = works_from.or(Some(slice.start));
         }
+        if segment.is_none() {
+            part.end = part.start;
+        }
         buckets.push(Bucket {
             start: slice.start,
+            part,
             segment,
         });
         // A day that a place has skipped is empty.

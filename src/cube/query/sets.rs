@@ -32,14 +32,15 @@ use super::super::pack;
 use super::super::question::{Answer, Condition, Level, Metric, Question, Time, Unanswerable};
 use super::super::schema::Schema;
 use super::super::source::{Slices, Source};
-use super::cost::{self, Budget};
+use super::super::users::Content;
+use super::cost::{Budget, Effort};
 use super::gather::{Gathering, Readers};
 use super::plan::{self, Factor, MAX_ROWS, Needs, Plan, Pool, Segment};
 use super::selection::Selection;
 use super::{Query, Work, expected};
 use crate::sketch::joint::{Joint, MAX_SETS, SetMask, cost as joint_cost};
 use crate::sketch::token::{self, INDEX_BITS};
-use crate::sketch::{Dense, Sketch, Token, TokenSet};
+use crate::sketch::{Dense, Sketch, TokenSet};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -54,7 +55,8 @@ pub struct Asked {
     pub events: Vec<Condition>,
     /// The dimension whose values are rows.
     pub by: Option<usize>,
-    /// What is counted of them beside their number: sums of measures.
+    /// What is counted of them beside their number, and comes before it among the figures of a row: sums of measures. Of
+    /// intersected sets of users nothing is.
     pub sums: Vec<Metric>,
     /// How sure intervals are to be, a fraction.
     pub confidence: f64,
@@ -183,6 +185,14 @@ impl Users {
         }
     }
 
+    /// How much they are.
+    fn content(&self) -> Content {
+        match self.sketch.tokens() {
+            Some(tokens) => tokens_of(tokens.len()),
+            None => registers_of(self.sketch.precision().registers()),
+        }
+    }
+
     /// As registers, of the highest precision that cut tokens have.
     fn turn_dense(&mut self) {
         let own = self.sketch.precision();
@@ -292,12 +302,11 @@ impl<'c, S: Slices> Planner<'c, S> {
         let schema = slices.schema();
         let time = plan::when(slices, asked.time.as_ref());
         let mut pool = Pool::new(slices);
-        let counted = match together(schema, &dimensions(schema, &asked.events, asked.by)?) {
-            true => Metric::Events,
-            false => Metric::Unique,
+        // Of intersected sets of users no sum is known.
+        let metrics = match together(schema, &dimensions(schema, &asked.events, asked.by)?) {
+            true => asked.sums.iter().copied().chain([Metric::Events]).collect(),
+            false => vec![Metric::Unique],
         };
-        let mut metrics = asked.sums.clone();
-        metrics.push(counted);
         let question = Question {
             time: asked.time.clone(),
             conditions: asked.events.clone(),
@@ -305,7 +314,7 @@ impl<'c, S: Slices> Planner<'c, S> {
             metrics,
             ..Question::everything(asked.confidence)
         };
-        let cover = plan::whole(slices, &time, plan::begun(schema, &question)?);
+        let cover = plan::known(slices, &time, plan::begun(schema, &question)?).cover;
         Ok(Planner {
             slices,
             asked,
@@ -368,7 +377,7 @@ impl<'c, S: Slices> Planner<'c, S> {
                 .collect(),
             ..Question::everything(self.asked.confidence)
         };
-        let factor = plan::factor(self.slices, &self.cover, dimensions, &question);
+        let factor = plan::factor(self.slices, dimensions, &question);
         self.factors.push(factor);
         self.factors.len() - 1
     }
@@ -543,8 +552,12 @@ fn most_rows(plan: &Plan, sources: &[Source]) -> f64 {
 fn carrying_out(program: &[Op], factors: &[Factor], sources: &[Source], sets: usize) -> Duration {
     let mut nanoseconds = 0.0;
     let mut solutions = Duration::ZERO;
-    // Of each set, the bytes and registers it has at most.
-    let mut sizes = vec![(0.0, 0); sets];
+    // How many tokens each set has at most, and the registers that it has instead if they are many.
+    let mut sizes = vec![(0, 0); sets];
+    let content = |(tokens, registers): (usize, usize)| match is_dense(tokens, registers) {
+        true => registers_of(registers),
+        false => tokens_of(tokens),
+    };
     for op in program {
         match op {
             Op::Gather {
@@ -556,28 +569,26 @@ fn carrying_out(program: &[Op], factors: &[Factor], sources: &[Source], sets: us
                 let positions = &segment.sources[0];
                 let (time, _) = expected::uniting(factor, positions, sources, 1.0, true);
                 nanoseconds += time;
-                let bytes = positions
-                    .iter()
-                    .map(|&at| sources[at as usize].bytes() as f64);
-                sizes[*set] = (bytes.sum(), factor.precision.registers());
+                let tokens = positions.iter().map(|&at| {
+                    let content = sources[at as usize].content().packed();
+                    content.packed_tokens + content.packed_registers / REGISTERS_OF_A_TOKEN
+                });
+                sizes[*set] = (tokens.sum(), factor.precision.registers());
             }
             Op::Unite { set, of } => {
-                let ((a, registers), (b, _)) = (sizes[of[0]], sizes[of[1]]);
-                let bytes = a + b;
-                nanoseconds += cost::unite(bytes.min(registers as f64));
-                sizes[*set] = (bytes, registers);
+                let parts = of.map(|part| sizes[part]);
+                nanoseconds += cost_of_union(parts.map(content));
+                sizes[*set] = (parts[0].0 + parts[1].0, parts[0].1);
             }
             Op::HandOn {
                 sets, intervals, ..
             } => {
                 let (mut tokens, mut dense) = (Vec::new(), Vec::new());
                 for &set in sets {
-                    let (bytes, registers) = sizes[set];
-                    let most = bytes as usize / size_of::<Token>();
-                    // As many tokens as a quarter of the registers are dense.
-                    match most < registers / 4 {
-                        true => tokens.push(most),
-                        false => dense.push(registers),
+                    let (most, registers) = sizes[set];
+                    match is_dense(most, registers) {
+                        false => tokens.push(most),
+                        true => dense.push(registers),
                     }
                 }
                 solutions += joint_cost::of_sizes(&tokens, &dense, *intervals);
@@ -585,6 +596,33 @@ fn carrying_out(program: &[Op], factors: &[Factor], sources: &[Source], sets: us
         }
     }
     solutions + Duration::from_nanos(nanoseconds as u64)
+}
+
+/// As many tokens as a quarter of the registers are registers.
+const REGISTERS_OF_A_TOKEN: usize = 4;
+
+fn is_dense(tokens: usize, registers: usize) -> bool {
+    tokens >= registers / REGISTERS_OF_A_TOKEN
+}
+
+fn tokens_of(tokens: usize) -> Content {
+    Content {
+        tokens,
+        ..Content::default()
+    }
+}
+
+fn registers_of(registers: usize) -> Content {
+    Content {
+        registers,
+        ..Content::default()
+    }
+}
+
+/// To unite sets, in nanoseconds.
+fn cost_of_union(parts: impl IntoIterator<Item = Content>) -> f64 {
+    let parts = parts.into_iter();
+    parts.map(|part| Effort::of(part, 1.0).uniting()).sum()
 }
 
 impl SetQuery {
@@ -631,7 +669,13 @@ impl SetQuery {
             self.selected += 1;
         }
         let needs = &self.needs;
-        while let Some(&value) = values.get(self.row) {
+        // Of what is not known no sets are made.
+        let rows = if self.rows.work.plan.is_known {
+            &values[..]
+        } else {
+            &[]
+        };
+        while let Some(&value) = rows.get(self.row) {
             while let Some(op) = self.program.get(self.at) {
                 if budget.is_spent() {
                     return None;
@@ -672,8 +716,7 @@ impl SetQuery {
                     Op::Unite { set, of } => {
                         let parts = of.map(|part| take(part, &mut self.made));
                         let mut parts: Vec<Users> = parts.into_iter().flatten().collect();
-                        let bytes = parts.iter().map(|part| part.sketch.clone_bytes());
-                        budget.spend(cost::unite(bytes.sum::<usize>() as f64));
+                        budget.spend(cost_of_union(parts.iter().map(Users::content)));
                         let index_bits = make_alike(&mut parts);
                         let union = match Sketch::union(parts.iter().map(|part| &part.sketch)) {
                             Ok(union) => union.map(Cow::into_owned),

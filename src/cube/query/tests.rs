@@ -1,15 +1,17 @@
 //! Answers against a naive twin, which goes through all events for every row.
 
+use super::cost::Effort;
 use super::*;
 use crate::cube::calendar::{Calendar, Millis, Span, WeekStart, Zone};
 use crate::cube::column::{Builder, Column};
 use crate::cube::cover::{Cover, Kept, Piece, cover};
 use crate::cube::intern::{Intern, Members};
 use crate::cube::intern::{MembersSnapshot, Names};
+use crate::cube::pack;
 use crate::cube::question::{Condition, Test, Time};
 use crate::cube::schema::{Dimension, Group, Schema, TOTAL, Tier};
-use crate::cube::source::OpenCells;
-use crate::cube::users::{Cell, Registers, Sums, Tokens, Users};
+use crate::cube::source::{OpenCells, Size};
+use crate::cube::users::{Cell, Content, Registers, Sums, Tokens, Users};
 use crate::sketch::joint::{Joint, SetMask};
 use crate::sketch::{Dense, Estimate, HashFamily, Method, Precision, Token, TokenSet, token};
 use proptest::prelude::*;
@@ -48,6 +50,18 @@ struct Model {
     events: Vec<Event>,
     hours_from: Millis,
 }
+
+/// As much as any source of a [`Model`] may well be.
+const TEN_CELLS: Size = Size {
+    cells: 10,
+    bytes: 10,
+    content: Content {
+        tokens: 2,
+        packed_tokens: 0,
+        registers: 0,
+        packed_registers: 0,
+    },
+};
 
 /// What a cell holds.
 #[derive(Clone, Debug, Default)]
@@ -301,7 +315,7 @@ impl Slices for Model {
         let first = match piece.start / HOUR % 3 {
             0 => Source::sealed(Arc::new(first.column()), weight),
             1 => Source::open(Arc::new(first), weight),
-            _ => Source::pending(Arc::new(move || first.column()), 10, 10, weight),
+            _ => Source::pending(Arc::new(move || first.column()), TEN_CELLS, weight),
         };
         let late = self.own_cells(piece, column, 1);
         let mut sources = vec![first];
@@ -553,8 +567,14 @@ impl Twin<'_> {
         }
     }
 
-    fn answer(&self, range: Range<Millis>, pieces: &[Piece], buckets: Option<&[Known]>) -> Answer {
+    fn answer(
+        &self,
+        range: Range<Millis>,
+        known: Option<&[Piece]>,
+        buckets: Option<&[Known]>,
+    ) -> Answer {
         let question = self.question;
+        let pieces = known.unwrap_or(&[]);
         let (rows, other) = self.rows(pieces);
         let mut chosen: Vec<(Vec<Vec<u8>>, Counted)> = rows
             .into_iter()
@@ -584,7 +604,8 @@ impl Twin<'_> {
         let mut done = vec![];
         let whole = [Known {
             start: 0,
-            pieces: Some(pieces.to_vec()),
+            part: range.clone(),
+            pieces: known.map(<[Piece]>::to_vec),
         }];
         for bucket in buckets.unwrap_or(&whole) {
             let (rows, here) = self.rows(bucket.pieces.as_deref().unwrap_or(&[]));
@@ -640,6 +661,7 @@ impl Twin<'_> {
 
 struct Known {
     start: Millis,
+    part: Range<Millis>,
     pieces: Option<Vec<Piece>>,
 }
 
@@ -702,18 +724,29 @@ fn twin(model: &Model, question: &Question) -> Option<Answer> {
             range.start..if is_open { end } else { range.end }
         }
     };
-    let kept = model.kept().unwrap_or(0..0);
+    let kept = model.kept().unwrap_or(Millis::MIN..Millis::MIN);
     let clipped = asked.start.max(kept.start)..asked.end.min(kept.end);
-    let whole = if clipped.is_empty() {
-        Cover {
-            from: asked.start,
-            to: asked.end,
-            pieces: vec![],
-        }
-    } else {
-        model.cover(clipped)
+    let without_slices = |from, to| Cover {
+        from,
+        to,
+        pieces: vec![],
     };
-    let range = whole.from..whole.to;
+    let (whole, is_known) = if asked.is_empty() {
+        (without_slices(asked.start, asked.start), true)
+    } else if asked.end <= kept.start {
+        (without_slices(kept.start, kept.start), false)
+    } else if clipped.is_empty() {
+        (without_slices(asked.start, asked.end), true)
+    } else {
+        let cover = model.cover(clipped);
+        let is_known = !cover.pieces.is_empty();
+        (cover, is_known)
+    };
+    let mut range = whole.from..whole.to;
+    let used = match is_known {
+        true => range.clone(),
+        false => asked.clone(),
+    };
     let buckets = question.bucket.map(|unit| {
         let length = match unit {
             Span::Millis(length) => length,
@@ -722,38 +755,50 @@ fn twin(model: &Model, question: &Question) -> Option<Answer> {
         };
         let from = match question.gaps {
             Gaps::Filled if model.events.is_empty() || asked.start < kept.start => asked.start,
-            _ => range.start,
+            _ => used.start,
         };
         let to = match question.gaps {
             Gaps::Filled if model.events.is_empty() || asked.end > kept.end => asked.end,
-            _ => range.end,
+            _ => used.end,
         };
         let mut start = from.div_euclid(length) * length;
         let mut buckets = vec![];
         while start < to && from < to {
-            let part = start.max(range.start)..(start + length).min(range.end).min(kept.end);
+            let part = start.max(used.start)..(start + length).min(used.end).min(kept.end);
             let cover = model.cover(part.clone());
-            let pieces = if !model.events.is_empty() && start >= kept.end {
+            let pieces = if start >= kept.end {
                 Some(vec![])
             } else if part.is_empty() || !cover.is_exact(&part) {
                 None
             } else {
                 Some(cover.pieces)
             };
-            buckets.push(Known { start, pieces });
+            buckets.push(Known {
+                start,
+                part,
+                pieces,
+            });
             start += length;
         }
         buckets
     });
-    // Rows by bucket are those of the buckets, if all of them are known.
-    let known = buckets.iter().filter(|_| !question.by.is_empty());
-    let known = known.flat_map(|buckets| buckets.iter().map(|bucket| bucket.pieces.clone()));
-    let pieces = match buckets.is_some() && !question.by.is_empty() {
-        true => known.collect::<Option<Vec<Vec<Piece>>>>(),
-        false => None,
-    };
-    let pieces = pieces.map_or(whole.pieces, |pieces| pieces.concat());
-    Some(twin.answer(range, &pieces, buckets.as_deref()))
+    // Rows by bucket are those of the buckets that are known, and so are the borders.
+    let mut pieces = whole.pieces;
+    if let Some(buckets) = &buckets {
+        let known = buckets.iter().filter(|bucket| bucket.pieces.is_some());
+        pieces = known
+            .clone()
+            .flat_map(|bucket| bucket.pieces.clone().unwrap())
+            .collect();
+        let mut read = known.clone().filter(|bucket| bucket.pieces != Some(vec![]));
+        if let Some(first) = read.next() {
+            range = first.part.start..read.next_back().unwrap_or(first).part.end;
+        } else if is_known && known.count() == 0 {
+            range = used.end..used.end;
+        }
+    }
+    let known = (is_known || buckets.is_some()).then_some(&pieces[..]);
+    Some(twin.answer(range, known, buckets.as_deref()))
 }
 
 fn run(mut query: Query) -> Result<Answer, Unanswerable> {
@@ -1144,6 +1189,94 @@ fn long_answers_take_many_steps_and_short_ones_a_single_one() {
     let (all, expected) = steps(&top(Metric::Unique, None, 0));
     assert!(all > 10, "{all}");
     assert!(expected > Duration::from_millis(3), "{expected:?}");
+}
+
+/// The same cells, packed.
+fn packed(plain: &Column, precision: Precision) -> Column {
+    let bits = pack::index_bits(precision);
+    let mut builder = Builder::of_tokens(3, bits);
+    for cell in plain.iter_from(0) {
+        let tokens = match cell.users {
+            Users::Tokens(tokens) => tokens.to_vec(),
+            Users::Registers { .. } => vec![],
+        };
+        let mut tokens: Vec<Token> = tokens.iter().map(|&one| token::cut(one, bits)).collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        let users = match cell.users {
+            Users::Tokens(_) => Users::Tokens(Tokens::Cut(&tokens, bits)),
+            registers => registers,
+        };
+        builder.push(Cell { users, ..cell });
+    }
+    builder.finish()
+}
+
+/// What an answer is expected to take is what its rows, cells, tokens and registers take, counted one by one, and not half as
+/// much again: with values by buckets, where none of them is read twice.
+#[test]
+fn what_an_answer_takes_is_expected_from_what_it_reads() {
+    const HOURS: u64 = 24;
+    let precision = Precision::new(8).unwrap();
+    // In every hour 40 values have 30 users each, and ten of them have 300, who are in registers.
+    let drawn: Vec<Drawn> = (0..HOURS)
+        .map(|hour| {
+            let users = |number: u32| {
+                let first = hour << 40 | u64::from(number) << 20;
+                first..first + if number <= 10 { 300 } else { 30 }
+            };
+            (1..=50)
+                .map(|number| (number, users(number).collect()))
+                .collect()
+        })
+        .collect();
+    let plain: Vec<Column> = drawn
+        .iter()
+        .map(|cells| column_of(cells, precision))
+        .collect();
+    let question = Question {
+        by: vec![0],
+        bucket: Some(Span::Millis(HOUR)),
+        metrics: vec![Metric::Unique],
+        ..question()
+    };
+    let expected = |columns: &[Column]| {
+        let mut hours = Hours::new(&drawn, precision, precision);
+        for (hour, column) in hours.hours.iter_mut().zip(columns) {
+            hour[1] = Source::sealed(Arc::new(column.clone()), 1.0);
+        }
+        let query = Query::plan(&hours, question.clone()).unwrap();
+        let expected = query.expected().as_nanos() as f64;
+        assert_eq!(run(query).unwrap().rows.len(), 50 * HOURS as usize);
+        expected
+    };
+    // Counted from the cells themselves.
+    let counted = |columns: &[Column]| {
+        let mut nanoseconds = 0.0;
+        for cell in columns.iter().flat_map(|column| column.iter_from(0)) {
+            nanoseconds += cost::SCAN + cost::ROW + cost::SEEK + cost::write_row(1, 1);
+            nanoseconds += Effort::of(cell.users.content(), 1.0).uniting();
+        }
+        nanoseconds
+    };
+    let packed: Vec<Column> = plain
+        .iter()
+        .map(|column| packed(column, precision))
+        .collect();
+    for columns in [&plain, &packed] {
+        let (expected, counted) = (expected(columns), counted(columns));
+        assert!(
+            counted <= expected && expected < 1.5 * counted,
+            "{expected} of {counted}"
+        );
+    }
+    // To unpack them is all that makes the difference, and is what packed cells add to others.
+    let more = expected(&packed) - expected(&plain);
+    let unpacking = counted(&packed) - counted(&plain);
+    assert!(
+        unpacking > 0.2 * counted(&plain) && (more - unpacking).abs() < 0.01 * unpacking,
+        "{more} of {unpacking}"
+    );
 }
 
 #[test]
