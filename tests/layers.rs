@@ -16,7 +16,7 @@ struct Floor {
     pure: bool,
 }
 
-const FLOORS: [Floor; 6] = [
+const FLOORS: [Floor; 7] = [
     Floor {
         name: "sketch",
         below: &[],
@@ -33,6 +33,11 @@ const FLOORS: [Floor; 6] = [
         pure: false,
     },
     Floor {
+        name: "cluster",
+        below: &[],
+        pure: false,
+    },
+    Floor {
         name: "server",
         below: &[],
         pure: false,
@@ -44,7 +49,7 @@ const FLOORS: [Floor; 6] = [
     },
     Floor {
         name: "commands",
-        below: &["types", "server", "storage", "cube", "sketch"],
+        below: &["types", "server", "cluster", "storage", "cube", "sketch"],
         pure: false,
     },
 ];
