@@ -110,14 +110,14 @@ class Cluster:
         return Routed(self, protocol)
 
     def move(self, slot, source, target, aborted=False):
-        """Moves a slot with its keys, one by one, as redis-cli does. Aborted: it stays, and the keys go back."""
+        """Moves a slot with its keys, one by one, as redis-cli does. Aborted: before the first key has gone."""
         target.c("CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
         source.c("CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
-        self._migrate(slot, source, target)
         if aborted:
-            source.c("CLUSTER", "SETSLOT", slot, "STABLE")
-            target.c("CLUSTER", "SETSLOT", slot, "STABLE")
+            for node in (source, target):
+                node.c("CLUSTER", "SETSLOT", slot, "STABLE")
             return
+        self._migrate(slot, source, target)
         for node in (target, source, *self.primaries):
             node.c("CLUSTER", "SETSLOT", slot, "NODE", self.ids[target])
 

@@ -18,6 +18,12 @@ def supported(name):
         pytest.skip(f"clusters are tested on {', '.join(NAMES)}")
 
 
+def counts(node):
+    """What the module has counted of the cluster."""
+    found = node.info(section="hll")
+    return {name.removeprefix("hll_cluster_"): int(value) for name, value in found.items() if name.startswith("hll_cluster_")}
+
+
 @pytest.fixture
 def cluster(start, server_name):
     supported(server_name)
@@ -142,9 +148,9 @@ def test_every_node_is_an_asker(start, server_name):
         client = node.client()
         client("READONLY")
         own = cluster.key_of(node, "none")
-        before = int(node.info()["hll_cluster_rounds"])
+        before = counts(node)["rounds"]
         assert client("HLL.CLUSTER", "COUNT", own, *keys) == expected
-        assert int(node.info()["hll_cluster_rounds"]) == before + 3
+        assert counts(node)["rounds"] == before + 3
 
 
 def test_what_a_merge_writes_is_replicated(start, server_name):
@@ -156,7 +162,8 @@ def test_what_a_merge_writes_is_replicated(start, server_name):
     replica = cluster.replicas[cluster.primaries.index(node)]
     node.c("CONFIG", "SET", "notify-keyspace-events", "KEA")
     listener = node.client(3)
-    listener("SUBSCRIBE", "__keyevent@0__:hll.merge")
+    listener.send("SUBSCRIBE", "__keyevent@0__:hll.merge")
+    listener.read_push()
     offset = int(node.info()["master_repl_offset"])
     routed("HLL.CLUSTER", "MERGE", "dest", *keys)
     assert listener.read_push()[-1] == b"dest"
@@ -208,15 +215,14 @@ def test_rights_are_those_of_the_plain_command_on_every_key(cluster):
 def test_where_nobody_can_wait_keys_are_of_one_slot(cluster):
     routed = cluster.client()
     node = cluster.primaries[0]
-    a, b = cluster.key_of(node, "{a"), cluster.key_of(node, "b")
-    tag = cluster.key_of(node)
+    b, tag = cluster.key_of(node, "b"), cluster.key_of(node)
     one, two = f"{{{tag}}}1", f"{{{tag}}}2"
     for key in (one, two):
         routed("HLL.ADD", key, *elements(0, 10, key))
     client = node.client()
     client("MULTI")
     client("HLL.CLUSTER", "COUNT", one, two)
-    client("HLL.CLUSTER", "COUNT", a, b)
+    client("HLL.CLUSTER", "COUNT", one, b)
     client("HLL.CLUSTER", "MERGE", f"{{{tag}}}3", one, two)
     count, crossed, merged = client("EXEC")
     assert (count, merged) == (20, "OK") and crossed.text.startswith("CROSSSLOT HLL: ")
@@ -266,7 +272,7 @@ def test_a_slot_on_its_way_is_waited_for(cluster):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(asker.client()("HLL.CLUSTER", "COUNT", own, *keys)))
     asking.start()
-    wait_for("the question to be refused", lambda: int(asker.info()["hll_cluster_answers_not_mine"]) > 3)
+    wait_for("the question to be refused", lambda: counts(asker)["answers_not_mine"] > 3)
     for key in keys[10:]:
         source.c("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
     for node in (target, source, asker):
@@ -285,8 +291,7 @@ def test_no_answer_is_wrong_while_slots_move(cluster):
     moved = sorted({slot_of(key) for key in keys if cluster.node_of(key) is first})
     done, answers, errors = threading.Event(), [], []
 
-    def asks(node):
-        client, own = node.client(), cluster.key_of(node, "none")
+    def asks(client, own):
         while not done.is_set():
             try:
                 answers.append(client("HLL.CLUSTER", "COUNT", own, *keys))
@@ -295,20 +300,20 @@ def test_no_answer_is_wrong_while_slots_move(cluster):
 
     own = {node: cluster.key_of(node, "none") for node in cluster.primaries}
     assert all(slot_of(key) not in moved for key in own.values())
-    askers = [threading.Thread(target=asks, args=(node,)) for node in (first, third)]
+    askers = [threading.Thread(target=asks, args=(node.client(), own[node])) for node in (first, third)]
     for asker in askers:
         asker.start()
     for source, target in ((first, second), (second, first)) * 2:
         for i, slot in enumerate(moved):
             cluster.move(slot, source, target, aborted=i % 5 == 4)
-            if i % 5 == 4:  # an aborted move leaves its keys behind: move them where they belong
+            if i % 5 == 4:
                 cluster.move(slot, source, target)
     done.set()
     for asker in askers:
         asker.join()
     assert set(answers) == {expected}, set(answers)
     assert all(error.startswith("TRYAGAIN HLL: ") for error in errors), set(errors)
-    assert len(answers) > 50
+    assert len(answers) > 20
     print(f"{len(answers)} answers, {len(errors)} errors, {4 * len(moved)} moves")
 
 
@@ -324,12 +329,13 @@ def test_slots_move_by_themselves_on_valkey(start, server_name):
     first, second, third = cluster.primaries
     done, answers, errors = threading.Event(), [], []
 
+    client, own = third.client(), cluster.key_of(third, "none")
+
     def asks():
-        client, own = third.client(), cluster.key_of(third, "none")
         while not done.is_set():
             try:
                 answers.append(client("HLL.CLUSTER", "COUNT", own, *keys))
-                client("HLL.CLUSTER", "MERGE", own + "{" + own + "}", *keys)
+                client("HLL.CLUSTER", "MERGE", f"{{{own}}}all", *keys)
             except ReplyError as error:
                 errors.append(error.text)
 
@@ -354,7 +360,7 @@ def test_a_node_that_is_gone_is_named(cluster):
     c.kill()
     with pytest.raises(ReplyError, match=f"^CLUSTERDOWN HLL: node {cluster.ids[c]} at 127.0.0.1:{c.port} did not answer$"):
         a.c("HLL.CLUSTER", "COUNT", key, gone)
-    assert int(a.info()["hll_cluster_queries_timed_out"]) >= 1
+    assert counts(a)["queries_timed_out"] >= 1
     assert a.c("HLL.CLUSTER", "COUNT", key, cluster.key_of(b)) == 0
 
 
@@ -367,7 +373,7 @@ def test_a_node_that_comes_back_is_asked_again(cluster):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(a.client()("HLL.CLUSTER", "COUNT", key, other)))
     asking.start()
-    wait_for("repetitions", lambda: int(a.info()["hll_cluster_messages_resent"]) > 0)
+    wait_for("repetitions", lambda: counts(a)["messages_resent"] > 0)
     c.process.send_signal(18)
     asking.join()
     assert answers == [50]
