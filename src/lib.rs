@@ -138,6 +138,8 @@ mod face {
             &coordinator::TIMEOUT,
             &coordinator::NODELAY,
             #[cfg(feature = "test-commands")]
+            &clusters::faults::CLUSTER_FAULT,
+            #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
             #[cfg(feature = "test-commands")]
             &test::TEST_TEXT,

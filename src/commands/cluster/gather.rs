@@ -4,6 +4,7 @@
 //! A server that is giving a slot away, or getting it, finds nothing or half without ever saying so; see
 //! [`crate::server::cluster`]. One key that is not its own makes the whole answer worthless, and is its end.
 
+use super::faults::{Fault, has};
 use super::probe;
 use crate::cluster::question::{Found, Gathered, Question, UnionPart};
 use crate::cluster::wire::MOST_PAYLOAD;
@@ -154,7 +155,11 @@ impl Gather {
 
     /// Goes on until this time; what it came to when it is over.
     pub fn work(&mut self, ctx: &TimerContext, until: Instant) -> Option<Result<Collected, Ended>> {
-        if !ctx.select(self.question.database) {
+        let database = match has(Fault::NoDatabase) {
+            true => 0,
+            false => self.question.database,
+        };
+        if !ctx.select(database) {
             return Some(Err(Ended::NoDatabase));
         }
         // The epoch cannot change within a turn, and the lowest of all turns is what counts.
@@ -186,7 +191,11 @@ impl Gather {
     fn read_next(&mut self, ctx: &TimerContext) -> Result<(), Ended> {
         let place = self.collected.found.len();
         let key = &self.question.keys[place];
-        if !ctx.serves(probe::NAME, &key.name) {
+        if !has(Fault::NoOwnerCheck) && !ctx.serves(probe::NAME, &key.name) {
+            if has(Fault::HalfKept) {
+                self.collected.found.push(Found::Absent);
+                return Ok(());
+            }
             return Err(Ended::NotMine(place));
         }
         let uses = key.uses;

@@ -8,6 +8,7 @@
 //! Outside a cluster all of them are here.
 
 pub mod coordinator;
+pub mod faults;
 mod gather;
 pub mod merge;
 pub mod probe;
