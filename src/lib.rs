@@ -7,6 +7,7 @@
 //! * [`cube`]: dimensions and time, made of cells.
 //! * [`monitor`]: estimates held against exact counts.
 //! * [`storage`]: sketches and cubes as bytes.
+//! * [`cluster`]: questions about keys on several nodes, without a network.
 //! * [`server`]: the only place that touches the module API. It knows no sketch.
 //! * [`types`]: what the server asks of each kind of value.
 //! * [`commands`]: a file each.
@@ -27,6 +28,7 @@
 //! # Ok::<(), redis_hll::sketch::HashMismatch>(())
 //! ```
 
+pub mod cluster;
 #[cfg(feature = "module")]
 pub mod commands;
 pub mod cube;
@@ -40,6 +42,7 @@ pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
+    use crate::commands::cluster::{self as clusters, AnySlots, coordinator};
     use crate::commands::{cube as cubes, monitor as monitors, rebuild, replay, sketch::*};
     use crate::commands::{statistics, stats};
     use crate::cube::Cube;
@@ -110,6 +113,17 @@ mod face {
             CommandEntry::of::<monitors::alerts::Alerts>(),
             CommandEntry::of::<monitors::reset::Reset>(),
             CommandEntry::of::<stats::Stats>(),
+            CommandEntry::of::<clusters::probe::Probe>(),
+            CommandEntry::container::<clusters::Cluster>(),
+            CommandEntry::of::<AnySlots<count::Count>>(),
+            CommandEntry::of::<AnySlots<estimate::Estimate>>(),
+            CommandEntry::of::<AnySlots<intersect::Intersect>>(),
+            CommandEntry::of::<AnySlots<segment::Segment>>(),
+            CommandEntry::of::<AnySlots<overlap::Overlap>>(),
+            CommandEntry::of::<AnySlots<funnel::Funnel>>(),
+            CommandEntry::of::<AnySlots<retention::Retention>>(),
+            CommandEntry::of::<AnySlots<campaign::Campaign>>(),
+            CommandEntry::of::<clusters::merge::Merge>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::Panic>(),
             #[cfg(feature = "test-commands")]
@@ -134,6 +148,10 @@ mod face {
             &settings::ACCURACY_CRITICAL,
             &settings::ACCURACY_SAMPLES,
             &answers::QUERY_TIMEOUT,
+            &coordinator::TIMEOUT,
+            &coordinator::NODELAY,
+            #[cfg(feature = "test-commands")]
+            &clusters::faults::CLUSTER_FAULT,
             #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
             #[cfg(feature = "test-commands")]
@@ -191,6 +209,28 @@ mod face {
             InfoField::number(c"long_answers_refused", || workers::REFUSED.get()),
             InfoField::number(c"long_answers_dropped", || workers::DROPPED.get()),
             InfoField::number(c"long_answers_timed_out", || workers::TIMED_OUT.get()),
+            InfoField::number(c"cluster_queries", || coordinator::QUERIES.get()),
+            InfoField::number(c"cluster_queries_timed_out", || {
+                coordinator::TIMED_OUT.get()
+            }),
+            InfoField::number(c"cluster_rounds", || coordinator::ROUNDS.get()),
+            InfoField::number(c"cluster_answers_not_mine", || coordinator::NOT_MINE.get()),
+            InfoField::number(c"cluster_gathers", || coordinator::GATHERS.get()),
+            InfoField::number(c"cluster_gathers_refused", || coordinator::BUSY.get()),
+            InfoField::number(c"cluster_messages_sent", || {
+                coordinator::MESSAGES_SENT.get()
+            }),
+            InfoField::number(c"cluster_messages_sent_bytes", || {
+                coordinator::BYTES_SENT.get()
+            }),
+            InfoField::number(c"cluster_messages_resent", || coordinator::RESENT.get()),
+            InfoField::number(c"cluster_messages_received", || {
+                coordinator::MESSAGES_RECEIVED.get()
+            }),
+            InfoField::number(c"cluster_messages_received_bytes", || {
+                coordinator::BYTES_RECEIVED.get()
+            }),
+            InfoField::number(c"cluster_messages_refused", || coordinator::REFUSED.get()),
             #[cfg(feature = "test-commands")]
             InfoField::number(c"test_setting_changes", || test::CHANGES.get()),
             #[cfg(feature = "test-commands")]
@@ -198,6 +238,8 @@ mod face {
             #[cfg(feature = "test-commands")]
             InfoField::number(c"test_defrag_resumed", || strings::RESUMED.get()),
         ],
+        timers: &[coordinator::CARETAKER],
+        messages: &[coordinator::MESSAGES],
     };
 
     const VERSION: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(

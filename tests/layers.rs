@@ -16,7 +16,7 @@ struct Floor {
     pure: bool,
 }
 
-const FLOORS: [Floor; 7] = [
+const FLOORS: [Floor; 8] = [
     Floor {
         name: "sketch",
         below: &[],
@@ -38,6 +38,11 @@ const FLOORS: [Floor; 7] = [
         pure: false,
     },
     Floor {
+        name: "cluster",
+        below: &[],
+        pure: false,
+    },
+    Floor {
         name: "server",
         below: &[],
         pure: false,
@@ -49,7 +54,9 @@ const FLOORS: [Floor; 7] = [
     },
     Floor {
         name: "commands",
-        below: &["types", "server", "storage", "monitor", "cube", "sketch"],
+        below: &[
+            "types", "server", "cluster", "storage", "monitor", "cube", "sketch",
+        ],
         pure: false,
     },
 ];

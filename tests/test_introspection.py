@@ -15,6 +15,8 @@ COMMANDS = {
     "hll.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.export": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
     "hll.import": (-5, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+    "hll.cluster": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.probe": (2, {"readonly", "fast"}, {"write", "denyoom"}, {"@hll", "@read", "@fast"}),
     "hll.cube.create": (-2, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
     "hll.cube.alter": (-2, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
     "hll.cube.add": (-4, {"write", "denyoom", "fast"}, {"readonly"}, {"@hll", "@write", "@fast"}),
@@ -36,6 +38,16 @@ COMMANDS = {
     "hll.cube.info": (2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
 }
 
+# Subcommands; the words "hll.cluster" and the subcommand's own count.
+SUBCOMMANDS = {
+    **{f"hll.cluster|{name}": (-3, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"})
+       for name in ("count", "estimate", "intersect", "overlap", "funnel")},
+    "hll.cluster|segment": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cluster|retention": (-2, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cluster|campaign": (-5, {"readonly"}, {"write", "fast", "denyoom"}, {"@hll", "@read", "@slow"}),
+    "hll.cluster|merge": (-4, {"write", "denyoom"}, {"readonly", "fast"}, {"@hll", "@write", "@slow"}),
+}
+
 KEYS = [
     (("HLL.CREATE", "k", "PRECISION", "10"), ["k"]),
     (("HLL.ADD", "k", "a", "b"), ["k"]),
@@ -46,6 +58,11 @@ KEYS = [
     (("HLL.INFO", "k"), ["k"]),
     (("HLL.EXPORT", "k", "FORMAT", "NATIVE"), ["k"]),
     (("HLL.IMPORT", "k", "FORMAT", "NATIVE", "payload", "REPLACE"), ["k"]),
+    (("HLL.PROBE", "k"), ["k"]),
+    (("HLL.CLUSTER", "COUNT", "a", "b"), ["a"]),
+    (("HLL.CLUSTER", "ESTIMATE", "2", "a", "b"), ["a"]),
+    (("HLL.CLUSTER", "SEGMENT", "ANY", "2", "a", "b"), ["a"]),
+    (("HLL.CLUSTER", "MERGE", "d", "a"), ["d"]),
     (("HLL.CUBE.CREATE", "k", "DIMENSION", "d"), ["k"]),
     (("HLL.CUBE.ALTER", "k", "ADD", "DIMENSION", "d"), ["k"]),
     (("HLL.CUBE.ADD", "k", "LATE", "DROP", "1", "user", "d", "v"), ["k"]),
@@ -146,7 +163,21 @@ def test_the_server_knows_which_keys_are_read_and_which_written(server):
         assert {"rw", "ow"} & texts(f) and "ro" not in texts(f), call
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_subcommands(server, name):
+    arity, wanted, unwanted, categories = SUBCOMMANDS[name]
+    (described,) = server.c("COMMAND", "INFO", name)
+    flags = texts(described[2])
+    assert described[1] == arity
+    assert wanted <= flags and not unwanted & flags, flags
+    if has_categories(server):
+        assert categories <= texts(described[6])
+    docs = pairs(pairs(server.c("COMMAND", "DOCS", name))[name])
+    assert docs["complexity"].startswith(b"O(") and 20 <= len(docs["summary"]) <= 200
+    assert pairs(docs["arguments"][0])
+
+
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"hll.cluster"}))
 def test_documentation(server, name):
     docs = pairs(pairs(server.c("COMMAND", "DOCS", name))[name])
     assert docs["group"] == b"module"

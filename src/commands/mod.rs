@@ -4,6 +4,7 @@
 #![deny(dead_code)]
 #![deny(unsafe_code)]
 
+pub mod cluster;
 pub mod cube;
 mod errors;
 mod fields;

@@ -105,13 +105,19 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// All arguments behind the command's name.
+    /// All arguments behind the command's name, which is so many words.
     ///
     /// # Safety
     /// `argv` and `argc` are what the server called the command with, and 'a ends with the call.
-    pub(super) unsafe fn new(argv: *mut *mut RedisModuleString, argc: i32) -> Args<'a> {
+    pub(super) unsafe fn new(
+        argv: *mut *mut RedisModuleString,
+        argc: i32,
+        words: usize,
+    ) -> Args<'a> {
         // SAFETY: by the caller; a command's name is always there.
-        unsafe { Self::without_name(argv.add(1), argc - 1) }
+        let mut args = unsafe { Self::without_name(argv.add(words), argc - words as i32) };
+        args.rest.position = words as i32;
+        args
     }
 
     /// All arguments, where no command's name stands before them.

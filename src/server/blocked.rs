@@ -9,6 +9,10 @@
 //! The answer is put into words by whoever gives it, in a context that the server offers for other threads:
 //! a table of thousands of numbers takes longer to print than to send.
 //!
+//! An answer that is a write is made on the server's thread, in a context of the client's command, once it is let go
+//! ([`Blocked::conclude`]): what it changes is propagated like what a command changes, and if the client is gone by then it
+//! is not made at all.
+//!
 //! The time is kept by a timer of our own. The server offers to keep it, but a Redis before 7.4 whose
 //! limit falls between our answer and its delivery lets the client go without either. For the same reason
 //! CLIENT UNBLOCK has no effect on these clients; CLIENT KILL has.
@@ -18,8 +22,9 @@ use super::error::CommandError;
 use super::guard::guarded;
 use super::lock;
 use super::reply::{self, Outcome};
-use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx};
+use redis_module::raw::{self, RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
 use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -59,6 +64,9 @@ pub struct Blocked {
     on_departure: Box<dyn Fn(Departure) + Send + Sync>,
 }
 
+/// What makes an answer; taken out when it does.
+type Conclusion = Option<Box<dyn FnOnce(&mut Context) -> Outcome + Send>>;
+
 /// Clients that wait, by the server's pointer for them.
 static BLOCKED: Mutex<Option<HashMap<usize, Arc<Blocked>>>> = Mutex::new(None);
 
@@ -76,7 +84,13 @@ impl Context {
         debug_assert!(self.may_wait());
         // SAFETY: the context is live, and the callback lives as long as the module.
         let handle = unsafe {
-            let client = api!(RedisModule_BlockClient(self.raw(), None, None, None, 0));
+            let client = api!(RedisModule_BlockClient(
+                self.raw(),
+                Some(conclude),
+                None,
+                Some(free_conclusion),
+                0
+            ));
             api!(RedisModule_SetDisconnectCallback(
                 client,
                 Some(disconnected)
@@ -106,7 +120,23 @@ impl Context {
 impl Blocked {
     /// Answers; whether the client was still waiting. The server sends the answer on its own thread.
     pub fn answer(&self, outcome: Outcome) -> bool {
-        self.unblock(Some(outcome))
+        self.unblock(Some(outcome), ptr::null_mut())
+    }
+
+    /// Has the answer made by this on the server's thread, in a context of the client's command; whether the client was
+    /// still waiting. If it is gone by then, nothing is called.
+    pub fn conclude(
+        &self,
+        conclusion: impl FnOnce(&mut Context) -> Outcome + Send + 'static,
+    ) -> bool {
+        let conclusion: Box<Conclusion> = Box::new(Some(Box::new(conclusion)));
+        let conclusion = Box::into_raw(conclusion);
+        let was_waiting = self.unblock(None, conclusion.cast());
+        if !was_waiting {
+            // SAFETY: it was made just now and nobody else has it.
+            drop(unsafe { Box::from_raw(conclusion) });
+        }
+        was_waiting
     }
 
     /// Whether it waits for an answer.
@@ -128,8 +158,8 @@ impl Blocked {
         result
     }
 
-    /// Lets the client go, with this answer; false if somebody else has done so.
-    fn unblock(&self, outcome: Option<Outcome>) -> bool {
+    /// Lets the client go, with this answer or conclusion, if any; false if somebody else has done so.
+    fn unblock(&self, outcome: Option<Outcome>, conclusion: *mut c_void) -> bool {
         let Some(Handle { client, answer }) = lock(&self.handle).take() else {
             return false;
         };
@@ -144,7 +174,7 @@ impl Blocked {
                 reply::send(answer, &outcome);
             }
             api!(RedisModule_FreeThreadSafeContext(answer));
-            api!(RedisModule_UnblockClient(client, ptr::null_mut()));
+            api!(RedisModule_UnblockClient(client, conclusion));
         }
         true
     }
@@ -190,9 +220,45 @@ unsafe extern "C" fn disconnected(_: *mut RedisModuleCtx, client: *mut RedisModu
             .as_ref()
             .and_then(|blocked| blocked.get(&(client as usize)).cloned());
         if let Some(blocked) = blocked
-            && blocked.unblock(None)
+            && blocked.unblock(None, ptr::null_mut())
         {
             (blocked.on_departure)(Departure::Gone);
         }
+    });
+}
+
+/// The server has let a client go that is still there.
+unsafe extern "C" fn conclude(
+    ctx: *mut RedisModuleCtx,
+    _: *mut *mut RedisModuleString,
+    _: c_int,
+) -> c_int {
+    // SAFETY: the context is that of a client that was blocked with these callbacks, so what it was let go with is null or a
+    // conclusion, which the server frees later.
+    let conclusion = unsafe {
+        let conclusion = api!(RedisModule_GetBlockedClientPrivateData(ctx));
+        conclusion
+            .cast::<Conclusion>()
+            .as_mut()
+            .and_then(Option::take)
+    };
+    let Some(conclusion) = conclusion else {
+        // It has its answer.
+        return raw::Status::Ok as c_int;
+    };
+    let outcome = guarded(Err(CommandError::Internal), || {
+        // SAFETY: the context is live as long as this call.
+        conclusion(&mut unsafe { Context::new(ctx) })
+    });
+    guarded(raw::Status::Err as c_int, || {
+        // SAFETY: the context is live and nothing was replied yet.
+        unsafe { reply::send(ctx, &outcome) }
+    })
+}
+
+unsafe extern "C" fn free_conclusion(_: *mut RedisModuleCtx, conclusion: *mut c_void) {
+    guarded((), || {
+        // SAFETY: it was made by `Blocked::conclude`, and the server gives it back once.
+        drop(unsafe { Box::from_raw(conclusion.cast::<Conclusion>()) });
     });
 }

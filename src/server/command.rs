@@ -40,6 +40,8 @@ pub enum Access {
     ReadFast,
     /// Reads several keys, or all of one.
     Read,
+    /// Looks at no key, and is called by the module itself, often.
+    Probe,
 }
 
 impl Access {
@@ -49,6 +51,7 @@ impl Access {
             Access::Write => "write deny-oom",
             Access::ReadFast => "readonly fast",
             Access::Read => "readonly",
+            Access::Probe => "readonly fast no-monitor no-slowlog",
         }
     }
 
@@ -57,7 +60,7 @@ impl Access {
         match self {
             Access::WriteFast => [c"hll write fast", c"write fast"],
             Access::Write => [c"hll write slow", c"write slow"],
-            Access::ReadFast => [c"hll read fast", c"read fast"],
+            Access::ReadFast | Access::Probe => [c"hll read fast", c"read fast"],
             Access::Read => [c"hll read slow", c"read slow"],
         }
     }
@@ -65,7 +68,7 @@ impl Access {
 
 /// What a command is told about beside its syntax.
 pub struct Spec {
-    /// In upper case, with the module's prefix.
+    /// In upper case, with the module's prefix. A subcommand's is `COMMAND|SUBCOMMAND`.
     pub name: &'static CStr,
     /// See [`Access`].
     pub access: Access,
@@ -75,6 +78,33 @@ pub struct Spec {
     pub complexity: &'static CStr,
     /// The version of the module it came with.
     pub since: &'static CStr,
+}
+
+impl Spec {
+    /// The command that this is a subcommand of, and its own name.
+    fn parent(&self) -> Option<(CString, CString)> {
+        let (parent, own) = self.name.to_str().ok()?.split_once('|')?;
+        Some((CString::new(parent).ok()?, CString::new(own).ok()?))
+    }
+
+    /// Words of its name.
+    const fn words(&self) -> usize {
+        let name = self.name.to_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            if name[at] == b'|' {
+                return 2;
+            }
+            at += 1;
+        }
+        1
+    }
+}
+
+/// A command that is only its subcommands, which stand behind it in the module's table.
+pub trait Container {
+    /// What the server and its clients are told about it.
+    const SPEC: Spec;
 }
 
 /// A command in the module's table.
@@ -87,6 +117,13 @@ impl CommandEntry {
     pub const fn of<C: Command>() -> CommandEntry {
         CommandEntry {
             register: register::<C>,
+        }
+    }
+
+    /// Of this container.
+    pub const fn container<C: Container>() -> CommandEntry {
+        CommandEntry {
+            register: register_container::<C>,
         }
     }
 }
@@ -220,20 +257,46 @@ unsafe fn register<C: Command>(ctx: *mut RedisModuleCtx) -> bool {
     // SAFETY: by the caller; the server copies what it is given. A call that a server may not have is made
     // only where it has it.
     unsafe {
-        let name = spec.name.as_ptr();
-        if !is_ok(api!(RedisModule_CreateCommand(
-            ctx,
-            name,
-            call,
-            flags.as_ptr(),
-            0,
-            0,
-            0
-        ))) {
-            return false;
-        }
-        let command = api!(RedisModule_GetCommand(ctx, name));
-        if !is_ok(set_info(command, spec, &syntax)) {
+        let (name, flags) = (spec.name.as_ptr(), flags.as_ptr());
+        let created = match spec.parent() {
+            None => api!(RedisModule_CreateCommand(ctx, name, call, flags, 0, 0, 0)),
+            Some((parent, own)) => {
+                let parent = api!(RedisModule_GetCommand(ctx, parent.as_ptr()));
+                let own = own.as_ptr();
+                api!(RedisModule_CreateSubcommand(
+                    parent, own, call, flags, 0, 0, 0
+                ))
+            }
+        };
+        is_ok(created) && describe(ctx, spec, &syntax)
+    }
+}
+
+/// The same of a container.
+///
+/// # Safety
+/// `ctx` is the context of the load function.
+unsafe fn register_container<C: Container>(ctx: *mut RedisModuleCtx) -> bool {
+    let spec = &C::SPEC;
+    let flags = CString::new(spec.access.flags()).unwrap_or_default();
+    // SAFETY: by the caller; the server copies what it is given.
+    unsafe {
+        let (name, flags) = (spec.name.as_ptr(), flags.as_ptr());
+        is_ok(api!(RedisModule_CreateCommand(
+            ctx, name, None, flags, 0, 0, 0
+        ))) && describe(ctx, spec, &Description::of_container())
+    }
+}
+
+/// Tells the server what it wants to know about a command that has just been created; false if it refuses.
+///
+/// # Safety
+/// `ctx` is the context of the load function.
+unsafe fn describe(ctx: *mut RedisModuleCtx, spec: &Spec, syntax: &Description) -> bool {
+    // SAFETY: by the caller. A call that a server may not have is made only where it has it.
+    unsafe {
+        let command = api!(RedisModule_GetCommand(ctx, spec.name.as_ptr()));
+        if !is_ok(set_info(command, spec, syntax)) {
             return false;
         }
         raw::RedisModule_SetCommandACLCategories.is_none_or(|set_categories| {
@@ -291,7 +354,8 @@ unsafe extern "C" fn entry<C: Command>(
     CALLS.add_one();
     let outcome = guarded(Err(CommandError::Internal), || {
         // SAFETY: the three are what the server calls us with, and live as long as the call.
-        let (mut context, mut args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };
+        let (mut context, mut args) =
+            unsafe { (Context::new(ctx), Args::new(argv, argc, C::SPEC.words())) };
         let outcome =
             C::Arguments::read(&mut args).and_then(|arguments| C::run(&mut context, arguments));
         outcome.map_err(with_form::<C>)
@@ -304,7 +368,8 @@ unsafe extern "C" fn entry<C: Command>(
 
 #[cold]
 fn with_form<C: Command>(error: CommandError) -> CommandError {
-    error.with_form(|| C::Arguments::describe().form(&C::SPEC.name.to_string_lossy()))
+    let name = C::SPEC.name.to_string_lossy().replace('|', " ");
+    error.with_form(|| C::Arguments::describe().form(&name))
 }
 
 /// The same for commands that the server also asks where their keys are.
@@ -319,7 +384,7 @@ unsafe extern "C" fn entry_or_keys<C: Command>(
             return entry::<C>(ctx, argv, argc);
         }
         guarded((), || {
-            let mut args = Args::new(argv, argc);
+            let mut args = Args::new(argv, argc, C::SPEC.words());
             args.note_keys();
             // Arguments that make no sense name no keys; the command itself will say what is wrong.
             if C::Arguments::read(&mut args).is_ok() {

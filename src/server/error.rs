@@ -14,6 +14,10 @@ pub enum CommandError {
     Invalid(String),
     /// Ours: what is wrong. What would be right is the command's form, which is added to it.
     Form(String),
+    /// Ours, with another mark than ERR, by which clients know what to do: what is wrong, and what would be right.
+    Marked(&'static str, String),
+    /// A whole line, worded by another node.
+    Line(String),
     /// A panic was caught.
     Internal,
 }
@@ -44,7 +48,10 @@ impl CommandError {
             CommandError::WrongType => {
                 "Operation against a key holding the wrong kind of value".to_owned()
             }
-            CommandError::Invalid(text) | CommandError::Form(text) => text.clone(),
+            CommandError::Invalid(text)
+            | CommandError::Form(text)
+            | CommandError::Marked(_, text)
+            | CommandError::Line(text) => text.clone(),
             CommandError::Internal => {
                 "internal error, the server's log has the place; nothing was replied".to_owned()
             }
@@ -53,12 +60,13 @@ impl CommandError {
 
     /// The line of the error reply; `None` for the one the server words itself.
     pub fn line(&self) -> Option<CString> {
-        let mark = match self {
+        let line = match self {
             CommandError::Arity => return None,
-            CommandError::WrongType => "WRONGTYPE",
-            _ => "ERR HLL:",
+            CommandError::WrongType => format!("WRONGTYPE {}", self.text()),
+            CommandError::Marked(mark, text) => format!("{mark} HLL: {text}"),
+            CommandError::Line(line) => line.clone(),
+            _ => format!("ERR HLL: {}", self.text()),
         };
-        let line = format!("{mark} {}", self.text());
         Some(CString::new(printable(line.as_bytes(), usize::MAX)).unwrap_or_default())
     }
 }

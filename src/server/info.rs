@@ -36,6 +36,11 @@ impl Counter {
         }
     }
 
+    /// What somebody else has counted.
+    pub fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+
     /// One less.
     pub fn take_one(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

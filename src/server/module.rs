@@ -1,7 +1,9 @@
 //! The module as one table, and what happens between `loadmodule` and the first command.
 
 use super::args::Args;
+use super::cluster::{self, MessageEntry};
 use super::command::CommandEntry;
+use super::context::Context;
 use super::datatype::TypeEntry;
 use super::error::CommandError;
 use super::guard::{guarded, log_panics};
@@ -12,6 +14,7 @@ use super::rebuild;
 use super::saving;
 use super::settings::{self, Setting};
 use super::shared;
+use super::timer::TimerEntry;
 use redis_module::raw::{self, ModuleOptions, RedisModuleCtx, RedisModuleString};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -29,6 +32,10 @@ pub struct Module {
     pub settings: &'static [&'static dyn Setting],
     /// What its section of INFO says.
     pub info: &'static [InfoField],
+    /// What is called now and then.
+    pub timers: &'static [TimerEntry],
+    /// Messages of other nodes of a cluster.
+    pub messages: &'static [MessageEntry],
 }
 
 /// The module's version as one number: 1.2.3 is 10203.
@@ -141,6 +148,11 @@ impl Module {
             must(info::register(ctx, self.info), "the section of INFO")?;
             must(saving::register(ctx), "the listener to saves")?;
             must(rebuild::register(ctx), "the listener to loading")?;
+            cluster::register(ctx, self.messages);
+            let context = Context::new(ctx);
+            for entry in self.timers {
+                context.after(entry.first, entry.call);
+            }
         }
         log(
             Level::Notice,

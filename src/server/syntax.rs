@@ -420,6 +420,15 @@ impl Description {
         self.keys.len() - 1
     }
 
+    /// Of a command that is nothing without a subcommand behind it.
+    pub(super) fn of_container() -> Description {
+        Description {
+            least: 1,
+            open: true,
+            ..Description::default()
+        }
+    }
+
     /// Number of words, the name included; negative for "at least".
     pub fn arity(&self) -> i32 {
         let words = self.least as i32 + 1;
@@ -432,6 +441,41 @@ impl Description {
         self.keys
             .iter()
             .any(|spec| spec.count == KeyCount::Numbered || matches!(spec.place, Place::Behind(..)))
+    }
+
+    /// The same behind one more word, of whose keys only the first is told.
+    fn any_slots(mut self) -> Description {
+        fn to_first(docs: &mut [ArgDoc]) {
+            for doc in docs {
+                match &mut doc.kind {
+                    ArgKind::Key(spec) => *spec = 0,
+                    ArgKind::OneOf(parts) | ArgKind::Block(parts) => to_first(parts),
+                    _ => {}
+                }
+            }
+        }
+        to_first(&mut self.args);
+        self.keys.truncate(1);
+        for spec in &mut self.keys {
+            let number = usize::from(spec.count == KeyCount::Numbered);
+            let at = match spec.place {
+                Place::At(at) => at,
+                Place::Behind(_, from) => from + 1,
+            };
+            spec.place = Place::At(at + number + 1);
+            spec.count = KeyCount::Fixed(1);
+        }
+        self.least += 1;
+        self
+    }
+
+    /// The options that name keys, where no key stands before them.
+    fn leading_options(&self) -> Vec<&'static str> {
+        let words = self.keys.iter().map_while(|spec| match spec.place {
+            Place::Behind(word, _) => Some(word),
+            Place::At(_) => None,
+        });
+        words.collect()
     }
 
     /// As a person writes it.
@@ -821,6 +865,40 @@ impl<S: Syntax> Parameter for Block<S> {
 
     fn read<'a>(&self, args: &mut Args<'a>) -> Result<S::Value<'a>, CommandError> {
         S::read_part(args, |_| Ok(()))
+    }
+}
+
+/// The syntax of a command as that of a subcommand whose keys may lie in any slots of a cluster. Servers and clients are told
+/// of the first key only: by it the command finds its way, and no server refuses it for the others. Read, it is all
+/// arguments and what they say.
+pub struct AnySlots<S>(PhantomData<fn() -> S>);
+
+impl<S: Syntax> Syntax for AnySlots<S> {
+    type Value<'a> = (ArgList<'a>, S::Value<'a>);
+
+    fn describe() -> Description {
+        S::describe().any_slots()
+    }
+
+    fn words() -> Vec<&'static str> {
+        S::words()
+    }
+
+    fn read_part<'a>(args: &mut Args<'a>, end: End<'a>) -> Result<Self::Value<'a>, CommandError> {
+        let all = args.left();
+        let leading = S::describe().leading_options();
+        // The place of the first key has been told.
+        if let Some(first) = args.peek()
+            && !leading.is_empty()
+            && !leading.iter().any(|word| first.is_word(word))
+            && S::words().iter().any(|word| first.is_word(word))
+        {
+            return Err(CommandError::invalid(format_args!(
+                "the first option must be one that names keys, begin with {}",
+                leading.join(" or ")
+            )));
+        }
+        Ok((all, S::read_part(args, end)?))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Work on the server's thread at a later time: the deadlines of waiting clients ([`super::blocked`]).
+//! Work on the server's thread at a later time: the deadlines of waiting clients ([`super::blocked`]), and keys that other
+//! nodes of a cluster ask for ([`super::cluster`]).
 //!
 //! A timer runs when no command, script or loading is under way. What it may do with keys is less than
 //! what a command may:
@@ -7,7 +8,7 @@
 //!   Redis 7.0 does not), so values are copied and not borrowed.
 //! * A write would be replicated, which ends a server that is just handing its role over; so there is none.
 //!
-//! Keys are those of database 0.
+//! Keys are those of database 0, unless another one is chosen.
 
 use super::context::Context;
 use super::datatype::DataType;
@@ -30,6 +31,14 @@ impl TimerContext {
     pub(super) fn context(&self) -> &Context {
         &self.0
     }
+}
+
+/// Something that is called once, some time after the module was loaded, and may have itself called again.
+pub struct TimerEntry {
+    /// Time after loading.
+    pub first: Duration,
+    /// What is called.
+    pub call: fn(&TimerContext),
 }
 
 type Call = Box<dyn FnOnce(&TimerContext)>;

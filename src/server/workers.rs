@@ -31,6 +31,12 @@ pub trait Work: Send {
     fn step(&mut self) -> ControlFlow<Outcome>;
 }
 
+impl<W: Work + ?Sized> Work for Box<W> {
+    fn step(&mut self) -> ControlFlow<Outcome> {
+        (**self).step()
+    }
+}
+
 /// A thread goes on with other work, if there is some, after so long.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -118,7 +124,7 @@ impl Queue {
 }
 
 /// What is to be done when the client of this job departs.
-fn depart(number: u64, how: Departure) {
+pub fn depart(number: u64, how: Departure) {
     match how {
         Departure::Gone => DROPPED.add_one(),
         Departure::TimedOut => TIMED_OUT.add_one(),
@@ -178,21 +184,8 @@ pub fn enqueue(
     if !start_workers() {
         return run_to_the_end(&mut *work);
     }
-    {
-        let mut queue = queue();
-        if !queue.has_room(bytes) {
-            REFUSED.add_one();
-            return Err(CommandError::invalid(format_args!(
-                "{MOST_PLACES} long answers or {} MiB of copies for them are being worked on, try again \
-                 later",
-                MOST_BYTES >> 20
-            )));
-        }
-        queue.places += 1;
-        queue.bytes += bytes;
-    }
-    static NUMBERS: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    reserve(bytes)?;
+    let number = new_number();
     let client = ctx.block(limit, move |how| depart(number, how));
     queue().push(Job {
         number,
@@ -202,6 +195,49 @@ pub fn enqueue(
         spent: Duration::ZERO,
     });
     Ok(Reply::None)
+}
+
+/// The same for a client that waits already, and who departs with [`depart`] of this number. Whatever comes of it, it is
+/// answered.
+pub fn enqueue_for(client: Arc<Blocked>, number: u64, bytes: usize, mut work: Box<dyn Work>) {
+    if !start_workers() {
+        client.answer(run_to_the_end(&mut *work));
+        return;
+    }
+    if let Err(error) = reserve(bytes) {
+        client.answer(Err(error));
+        return;
+    }
+    let job = Job {
+        number,
+        client,
+        work,
+        bytes,
+        spent: Duration::ZERO,
+    };
+    queue().push(job);
+}
+
+/// A number for a piece of work, in order of arrival.
+pub fn new_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Takes a place in the queue.
+fn reserve(bytes: usize) -> Result<(), CommandError> {
+    let mut queue = queue();
+    if !queue.has_room(bytes) {
+        REFUSED.add_one();
+        return Err(CommandError::invalid(format_args!(
+            "{MOST_PLACES} long answers or {} MiB of copies for them are being worked on, try again \
+             later",
+            MOST_BYTES >> 20
+        )));
+    }
+    queue.places += 1;
+    queue.bytes += bytes;
+    Ok(())
 }
 
 /// Does work here and now.

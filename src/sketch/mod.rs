@@ -51,6 +51,7 @@ pub mod hash;
 pub mod joint;
 #[allow(unsafe_code)]
 pub mod kernels;
+pub mod partial;
 pub mod precision;
 pub mod register;
 pub mod rice;

@@ -6,7 +6,7 @@
 //! |clicks ∩ conversions| / |clicks|. Costs are per distinct person: cpc = COST / |clicks|, cpa =
 //! COST / |conversions|, roi = (REVENUE - COST) / COST.
 
-use super::sets::Sets;
+use super::asked::{Asked, Given, Prepared, Question};
 use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::commands::figures;
@@ -14,6 +14,7 @@ use crate::server::answers::OneStep;
 use crate::server::args::Arg;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::error::CommandError;
 use crate::server::reply::Outcome;
 use crate::server::syntax::{Key, KeyUsage, Number, Optional};
 use crate::sketch::analytics::{Campaign as Figures, Money};
@@ -51,6 +52,12 @@ impl Command for Campaign {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        Self::ask(arguments)?.answer_here(ctx)
+    }
+}
+
+impl Question for Campaign {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
         let confidence = arguments.confidence;
         let money = Money {
             cost: arguments.cost,
@@ -61,14 +68,15 @@ impl Command for Campaign {
             arguments.clicks,
             arguments.conversions,
         ];
-        let sets = Sets::of_keys(ctx, names)?;
-        let (expected, bytes) = (sets.expected_of_pairs(Figures::PAIRS, 1), sets.bytes());
-        let work = move || {
-            let sketches = [0, 1, 2].map(|operand| sets.sketch(operand));
-            let mut reply = Fields::new();
-            figures::campaign(&mut reply, &Figures::of(sketches, money, confidence)?);
-            Ok(reply.into())
-        };
-        ctx.answer(expected, bytes, OneStep::new(work))
+        Ok(Asked::about_sets(names, move |sets| Prepared {
+            expected: sets.expected_of_pairs(Figures::PAIRS, 1),
+            bytes: sets.bytes(),
+            work: Box::new(OneStep::new(move || {
+                let sketches = [0, 1, 2].map(|operand| sets.sketch(operand));
+                let mut reply = Fields::new();
+                figures::campaign(&mut reply, &Figures::of(sketches, money, confidence)?);
+                Ok(reply.into())
+            })),
+        }))
     }
 }

@@ -1,13 +1,15 @@
 //! `HLL.COUNT key [key ...]`: distinct elements in the union, to the nearest whole number.
 
+use super::asked::{Asked, Given, Question};
 use super::{rounded, union};
 use crate::commands::statistics::estimated;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::error::CommandError;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, Keys};
-use crate::sketch::Sketch;
+use crate::sketch::{Estimate, Sketch};
 use crate::syntax;
 
 syntax! {
@@ -34,10 +36,20 @@ impl Command for Count {
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
         let Some(name) = arguments.names.only() else {
-            return union::answer(ctx, arguments.names, |count| Reply::Integer(rounded(count)));
+            return union::answer(ctx, arguments.names, reply);
         };
         let key = ctx.read(name.into())?;
         let count = key.value().map(Sketch::estimate).map(estimated);
         Ok(Reply::Integer(count.map_or(0, rounded)))
     }
+}
+
+impl Question for Count {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
+        Ok(union::ask(arguments.names, reply))
+    }
+}
+
+fn reply(count: Estimate) -> Reply {
+    Reply::Integer(rounded(count))
 }

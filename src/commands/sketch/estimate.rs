@@ -1,13 +1,16 @@
 //! `HLL.ESTIMATE numkeys key [key ...] [CONFIDENCE c]`: the count of the union with its interval.
 
+use super::asked::{Asked, Given, Question};
 use super::union;
 use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
-use crate::server::reply::Outcome;
+use crate::server::error::CommandError;
+use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, NumberedKeys};
+use crate::sketch::Estimate as Count;
 use crate::syntax;
 
 syntax! {
@@ -36,14 +39,23 @@ impl Command for Estimate {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let confidence = arguments.confidence;
-        union::answer(ctx, arguments.names, move |count| {
-            let mut reply = Fields::new();
-            reply.estimate("estimate", count.bounded(confidence));
-            reply.field("confidence", confidence);
-            reply.field("relative_error", count.relative_error());
-            reply.field("method", count.method.name());
-            reply.into()
-        })
+        union::answer(ctx, arguments.names, reply(arguments.confidence))
+    }
+}
+
+impl Question for Estimate {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
+        Ok(union::ask(arguments.names, reply(arguments.confidence)))
+    }
+}
+
+fn reply(confidence: f64) -> impl FnOnce(Count) -> Reply + Send + 'static {
+    move |count| {
+        let mut reply = Fields::new();
+        reply.estimate("estimate", count.bounded(confidence));
+        reply.field("confidence", confidence);
+        reply.field("relative_error", count.relative_error());
+        reply.field("method", count.method.name());
+        reply.into()
     }
 }

@@ -1,5 +1,6 @@
 //! `HLL.INTERSECT numkeys key [key ...] [CONFIDENCE c]`: elements in every one of 1 to 8 sets.
 
+use super::asked::{Asked, Given, Prepared, Question};
 use super::sets::Sets;
 use crate::commands::CONFIDENCE;
 use crate::commands::between;
@@ -8,6 +9,7 @@ use crate::server::answers::OneStep;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::error::CommandError;
 use crate::server::reply::Outcome;
 use crate::server::syntax::{KeyUsage, NumberedKeys};
 use crate::sketch::joint::{MAX_SETS, Segment, SetMask};
@@ -41,21 +43,30 @@ impl Command for Intersect {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        Self::ask(arguments)?.answer_here(ctx)
+    }
+}
+
+impl Question for Intersect {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
         let Arguments { names, confidence } = arguments;
         between("keys of an intersection", names.len(), 1..=MAX_SETS)?;
-        let sets = Sets::of_keys(ctx, names.iter())?;
-        let (expected, bytes) = (sets.expected(INTERVALS), sets.bytes());
-        let work = move || {
-            let joint = sets.solve()?;
-            let all = SetMask::first(joint.members().len());
-            let jaccard = joint.ratio(Segment::all(all), Segment::any(all));
-            let mut reply = Fields::new();
-            reply.estimate("estimate", joint.intersection(all).bounded(confidence));
-            reply.field("confidence", confidence);
-            reply.figure("union", joint.union(all).bounded(confidence));
-            reply.figure("jaccard", jaccard.map(|rate| rate.bounded(confidence)));
-            Ok(reply.into())
-        };
-        ctx.answer(expected, bytes, OneStep::new(work))
+        Ok(Asked::about_sets(names.iter(), move |sets| Prepared {
+            expected: sets.expected(INTERVALS),
+            bytes: sets.bytes(),
+            work: Box::new(OneStep::new(move || answer(&sets, confidence))),
+        }))
     }
+}
+
+fn answer(sets: &Sets, confidence: f64) -> Outcome {
+    let joint = sets.solve()?;
+    let all = SetMask::first(joint.members().len());
+    let jaccard = joint.ratio(Segment::all(all), Segment::any(all));
+    let mut reply = Fields::new();
+    reply.estimate("estimate", joint.intersection(all).bounded(confidence));
+    reply.field("confidence", confidence);
+    reply.figure("union", joint.union(all).bounded(confidence));
+    reply.figure("jaccard", jaccard.map(|rate| rate.bounded(confidence)));
+    Ok(reply.into())
 }

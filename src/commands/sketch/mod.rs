@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 pub mod add;
+pub(super) mod asked;
 pub mod campaign;
 pub mod count;
 pub mod create;
@@ -16,7 +17,7 @@ pub mod overlap;
 pub mod retention;
 pub mod segment;
 mod sets;
-mod union;
+pub(super) mod union;
 
 use crate::server::context::Context;
 use crate::server::error::CommandError;

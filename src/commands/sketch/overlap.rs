@@ -1,6 +1,7 @@
 //! `HLL.OVERLAP numkeys key [key ...] [CONFIDENCE c]`: what every two of some sets have in common.
 
-use super::sets::{Sets, labels};
+use super::asked::{Asked, Given, Prepared, Question};
+use super::sets::labels;
 use crate::commands::CONFIDENCE;
 use crate::commands::between;
 use crate::commands::fields::Fields;
@@ -8,6 +9,7 @@ use crate::server::answers::Steps;
 use crate::server::args::ArgList;
 use crate::server::command::{Access, Command, Spec};
 use crate::server::context::Context;
+use crate::server::error::CommandError;
 use crate::server::reply::{Outcome, Reply};
 use crate::server::syntax::{KeyUsage, NumberedKeys};
 use crate::sketch::analytics::Overlap as Pair;
@@ -41,33 +43,44 @@ impl Command for Overlap {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        Self::ask(arguments)?.answer_here(ctx)
+    }
+}
+
+impl Question for Overlap {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
         let Arguments { names, confidence } = arguments;
         between("keys of an overlap table", names.len(), 2..=MOST_KEYS)?;
-        let sets = Sets::of_keys(ctx, names.iter())?;
         let labels = labels(names, names.len())?;
         let n = labels.len();
         let pairs: Vec<(usize, usize)> = (0..n)
             .flat_map(|first| (first + 1..n).map(move |second| (first, second)))
             .collect();
-        let (number, expected, bytes) = (
-            pairs.len(),
-            sets.expected_of_pairs(pairs.len(), Pair::INTERVALS),
-            sets.bytes(),
-        );
-        let row = move |pair: usize| {
-            let (first, second) = pairs[pair];
-            let overlap = Pair::of(sets.sketch(first), sets.sketch(second), confidence)?;
-            let [first_in_second, second_in_first] = overlap.containments;
-            let mut reply = Fields::new();
-            reply.field("first", labels[first].clone());
-            reply.field("second", labels[second].clone());
-            reply.estimate("estimate", overlap.common);
-            reply.figure("jaccard", overlap.jaccard);
-            reply.figure("first_in_second", first_in_second);
-            reply.figure("second_in_first", second_in_first);
-            Ok(reply.into())
-        };
-        let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));
-        ctx.answer(expected, bytes, rows)
+        Ok(Asked::about_sets(names.iter(), move |sets| {
+            let (number, expected, bytes) = (
+                pairs.len(),
+                sets.expected_of_pairs(pairs.len(), Pair::INTERVALS),
+                sets.bytes(),
+            );
+            let row = move |pair: usize| {
+                let (first, second) = pairs[pair];
+                let overlap = Pair::of(sets.sketch(first), sets.sketch(second), confidence)?;
+                let [first_in_second, second_in_first] = overlap.containments;
+                let mut reply = Fields::new();
+                reply.field("first", labels[first].clone());
+                reply.field("second", labels[second].clone());
+                reply.estimate("estimate", overlap.common);
+                reply.figure("jaccard", overlap.jaccard);
+                reply.figure("first_in_second", first_in_second);
+                reply.figure("second_in_first", second_in_first);
+                Ok(reply.into())
+            };
+            let rows = Steps::new(number, row, |rows| Ok(Reply::Array(rows)));
+            Prepared {
+                expected,
+                bytes,
+                work: Box::new(rows),
+            }
+        }))
     }
 }

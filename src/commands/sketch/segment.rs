@@ -5,7 +5,8 @@
 //! The ANY sets, and the NONE sets, only ever occur as their union, so they are united first and may
 //! be many.
 
-use super::sets::{Sets, copies, distinct};
+use super::asked::{Asked, Given, Prepared, Question};
+use super::sets::{Sets, distinct};
 use super::union::Operands;
 use crate::commands::CONFIDENCE;
 use crate::commands::fields::Fields;
@@ -17,7 +18,7 @@ use crate::server::error::CommandError;
 use crate::server::reply::Outcome;
 use crate::server::syntax::{KeyUsage, NumberedKeys, Optional};
 use crate::sketch::Sketch;
-use crate::sketch::joint::{MAX_SETS, Segment as Question, SetMask};
+use crate::sketch::joint::{MAX_SETS, Segment as Elements, SetMask};
 use crate::syntax;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -58,6 +59,12 @@ impl Command for Segment {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
+        Self::ask(arguments)?.answer_here(ctx)
+    }
+}
+
+impl Question for Segment {
+    fn ask<'a>(arguments: Given<'a, Self>) -> Result<Asked<'a>, CommandError> {
         if arguments.all.is_none() && arguments.any.is_none() {
             return Err(CommandError::form(
                 "a segment without ALL and ANY has no end, give at least one of them",
@@ -74,25 +81,24 @@ impl Command for Segment {
             )));
         }
         let nobody = contradict(&all, &any, &none);
-        let lists = Lists {
-            nobody,
-            all: copies(ctx, all)?,
-            any: named(ctx, any)?,
-            none: named(ctx, none)?,
-        };
-        let (expected, bytes) = (lists.union_cost(), lists.bytes());
-        // How long the solution takes is known once the unions are there.
-        if is_short(expected) {
-            let united = lists.unite()?;
-            let expected = united.sets.expected(INTERVALS);
-            return ctx.answer(
-                expected,
-                bytes,
-                OneStep::new(move || united.answer(confidence)),
-            );
-        }
-        let work = move || lists.unite()?.answer(confidence);
-        ctx.answer(expected, bytes, OneStep::new(work))
+        let (has_any, has_none) = (!any.is_empty(), !none.is_empty());
+        Ok(Asked {
+            sets: all,
+            unions: [any, none]
+                .into_iter()
+                .filter(|names| !names.is_empty())
+                .collect(),
+            answer: Box::new(move |all, unions| {
+                let mut unions = unions.into_iter();
+                let lists = Lists {
+                    nobody,
+                    all,
+                    any: has_any.then(|| unions.next()).flatten(),
+                    none: has_none.then(|| unions.next()).flatten(),
+                };
+                lists.prepare(confidence)
+            }),
+        })
     }
 }
 
@@ -101,13 +107,6 @@ fn contradict(all: &[Arg], any: &[Arg], none: &[Arg]) -> bool {
     let none: HashSet<&[u8]> = none.iter().map(|name| name.bytes()).collect();
     let excluded = |name: &Arg| none.contains(name.bytes());
     all.iter().any(excluded) || !any.is_empty() && any.iter().all(excluded)
-}
-
-/// What is to be united; `None` where no keys were named.
-fn named(ctx: &Context, names: Vec<Arg>) -> Result<Option<Operands>, CommandError> {
-    (!names.is_empty())
-        .then(|| Operands::of_keys(ctx, names))
-        .transpose()
 }
 
 /// The sketches of each list.
@@ -134,6 +133,25 @@ impl Lists {
         all.chain(self.united().map(Operands::bytes)).sum()
     }
 
+    /// How long the solution takes is known once the unions are there.
+    fn prepare(self, confidence: f64) -> Result<Prepared, CommandError> {
+        let (expected, bytes) = (self.union_cost(), self.bytes());
+        if is_short(expected) {
+            let united = self.unite()?;
+            return Ok(Prepared {
+                expected: united.sets.expected(INTERVALS),
+                bytes,
+                work: Box::new(OneStep::new(move || united.answer(confidence))),
+            });
+        }
+        let work = move || self.unite()?.answer(confidence);
+        Ok(Prepared {
+            expected,
+            bytes,
+            work: Box::new(OneStep::new(work)),
+        })
+    }
+
     fn unite(self) -> Result<United, CommandError> {
         let mut sketches = self.all;
         let all = SetMask::first(sketches.len());
@@ -141,7 +159,7 @@ impl Lists {
         let none = push_union(&mut sketches, self.none)?;
         Ok(United {
             sets: Sets::of_sketches(sketches),
-            segment: Question { all, any, none },
+            segment: Elements { all, any, none },
             nobody: self.nobody,
         })
     }
@@ -162,12 +180,12 @@ fn push_union(
 /// At most [`MAX_SETS`] sets, and which of them are which.
 struct United {
     sets: Sets,
-    segment: Question,
+    segment: Elements,
     nobody: bool,
 }
 
 /// The elements that are in a set and not in it.
-const NOBODY: Question = Question {
+const NOBODY: Elements = Elements {
     all: SetMask::FIRST,
     any: SetMask::NONE,
     none: SetMask::FIRST,
@@ -176,7 +194,7 @@ const NOBODY: Question = Question {
 impl United {
     fn answer(&self, confidence: f64) -> Outcome {
         let joint = self.sets.solve()?;
-        let base = Question {
+        let base = Elements {
             none: SetMask::NONE,
             ..self.segment
         };

@@ -45,17 +45,12 @@ pub fn copies<'a>(
 }
 
 impl Sets {
-    /// The sets under these keys. A missing key is the empty set.
-    pub fn of_keys<'a>(
-        ctx: &Context,
-        names: impl IntoIterator<Item = Arg<'a>>,
-    ) -> Result<Sets, CommandError> {
-        let (firsts, places) = distinct(names);
-        let sketches = copies(ctx, firsts)?;
-        Ok(Sets {
+    /// Of distinct sets, and for each operand which of these it is; see [`distinct`]. `None` is the empty set.
+    pub fn placed(sketches: Vec<Option<Sketch>>, places: Vec<usize>) -> Sets {
+        Sets {
             places,
             ..Sets::of_sketches(sketches)
-        })
+        }
     }
 
     /// These sets; `None` is the empty one. It takes the hash of the others and the finest

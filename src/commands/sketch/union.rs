@@ -2,6 +2,7 @@
 //! of copies. These share registers and tokens with the values under the keys, so making them costs next to
 //! nothing, and the union can be made by another thread.
 
+use super::asked::{Asked, Prepared};
 use crate::commands::statistics::estimated;
 use crate::server::answers::{OneStep, is_short};
 use crate::server::args::{Arg, ArgList};
@@ -50,6 +51,11 @@ impl Operands {
             operands.push(copied);
         }
         Ok(Operands(operands))
+    }
+
+    /// These sketches.
+    pub fn of_sketches(sketches: Vec<Sketch>) -> Operands {
+        Operands(sketches.into_iter().map(Copied::Value).collect())
     }
 
     fn sketches(&self) -> impl Iterator<Item = &Sketch> {
@@ -107,10 +113,28 @@ pub fn answer(
             return Ok(reply(estimate(Sketch::union(sketches())?.as_deref())));
         }
     }
-    let operands = Operands::of_keys(ctx, names.iter())?;
-    let (expected, bytes) = (operands.expected(), operands.bytes());
-    let work = move || Ok(reply(estimate(operands.unite()?.as_ref())));
-    ctx.answer(expected, bytes, OneStep::new(work))
+    ask(names, reply).answer_here(ctx)
+}
+
+/// Asks for the same.
+pub fn ask<'a>(
+    names: ArgList<'a>,
+    reply: impl FnOnce(Estimate) -> Reply + Send + 'static,
+) -> Asked<'a> {
+    Asked {
+        sets: Vec::new(),
+        unions: vec![names.iter().collect()],
+        answer: Box::new(move |_, mut unions| {
+            let operands = unions.pop().ok_or(CommandError::Internal)?;
+            Ok(Prepared {
+                expected: operands.expected(),
+                bytes: operands.bytes(),
+                work: Box::new(OneStep::new(move || {
+                    Ok(reply(estimate(operands.unite()?.as_ref())))
+                })),
+            })
+        }),
+    }
 }
 
 fn estimate(union: Option<&Sketch>) -> Estimate {
