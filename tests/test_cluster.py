@@ -426,8 +426,10 @@ def test_a_client_that_leaves_is_forgotten(cluster):
     assert a.c("EXISTS", key) == 0
 
 
-def test_a_merge_while_the_server_is_paused_writes_nothing(cluster):
-    """A replicated write outside a command ends a server that is paused."""
+def test_a_merge_while_the_server_is_paused_writes_nothing(start, server_name):
+    """A write outside a command that goes to replicas or a file ends a server that is paused."""
+    supported(server_name)
+    cluster = Cluster(start, server_name, options={"appendonly": "yes"})
     a, b, c = cluster.primaries
     key, other = cluster.key_of(a), cluster.key_of(c)
     c.c("HLL.ADD", other, *elements(0, 100))

@@ -68,7 +68,8 @@ impl Access {
 
 /// What a command is told about beside its syntax.
 pub struct Spec {
-    /// In upper case, with the module's prefix. A subcommand's is `COMMAND|SUBCOMMAND`.
+    /// In upper case, with the module's prefix. A subcommand's is `command|subcommand`, and these are in lower case: clients
+    /// compare them so with what the server tells.
     pub name: &'static CStr,
     /// See [`Access`].
     pub access: Access,
@@ -368,7 +369,11 @@ unsafe extern "C" fn entry<C: Command>(
 
 #[cold]
 fn with_form<C: Command>(error: CommandError) -> CommandError {
-    let name = C::SPEC.name.to_string_lossy().replace('|', " ");
+    let name = C::SPEC
+        .name
+        .to_string_lossy()
+        .replace('|', " ")
+        .to_uppercase();
     error.with_form(|| C::Arguments::describe().form(&name))
 }
 

@@ -25,7 +25,7 @@ pub struct Merge;
 
 impl Command for Merge {
     const SPEC: Spec = Spec {
-        name: c"HLL.CLUSTER|MERGE",
+        name: c"hll.cluster|merge",
         summary: c"Merges sketches of any slots into one.",
         ..Plain::SPEC
     };

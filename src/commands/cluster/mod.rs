@@ -29,7 +29,7 @@ pub struct Cluster;
 
 impl Container for Cluster {
     const SPEC: Spec = Spec {
-        name: c"HLL.CLUSTER",
+        name: c"hll.cluster",
         access: Access::Read,
         summary: c"Answers questions about keys in any slots of a cluster.",
         complexity: c"Depends on subcommand.",
@@ -58,21 +58,21 @@ macro_rules! cluster_questions {
 }
 
 cluster_questions! {
-    super::sketch::count::Count: c"HLL.CLUSTER|COUNT",
+    super::sketch::count::Count: c"hll.cluster|count",
         c"Counts the distinct elements in the union of sketches in any slots.";
-    super::sketch::estimate::Estimate: c"HLL.CLUSTER|ESTIMATE",
+    super::sketch::estimate::Estimate: c"hll.cluster|estimate",
         c"Counts the union of sketches in any slots and says how sure that is.";
-    super::sketch::intersect::Intersect: c"HLL.CLUSTER|INTERSECT",
+    super::sketch::intersect::Intersect: c"hll.cluster|intersect",
         c"Counts the elements that sketches in any slots have in common.";
-    super::sketch::segment::Segment: c"HLL.CLUSTER|SEGMENT",
+    super::sketch::segment::Segment: c"hll.cluster|segment",
         c"Counts the elements in all, any and none of sketches in any slots.";
-    super::sketch::overlap::Overlap: c"HLL.CLUSTER|OVERLAP",
+    super::sketch::overlap::Overlap: c"hll.cluster|overlap",
         c"Counts what every pair of sketches in any slots has in common.";
-    super::sketch::funnel::Funnel: c"HLL.CLUSTER|FUNNEL",
+    super::sketch::funnel::Funnel: c"hll.cluster|funnel",
         c"Counts who did each step and every one before it, with steps in any slots.";
-    super::sketch::retention::Retention: c"HLL.CLUSTER|RETENTION",
+    super::sketch::retention::Retention: c"hll.cluster|retention",
         c"Counts how many of each cohort are in each period, with both in any slots.";
-    super::sketch::campaign::Campaign: c"HLL.CLUSTER|CAMPAIGN",
+    super::sketch::campaign::Campaign: c"hll.cluster|campaign",
         c"Reports reach, rates and costs of a campaign whose sketches are in any slots.";
 }
 
