@@ -124,7 +124,7 @@ class BatchError(HLLError):
 # The first that fits. Client libraries take the leading ERR away or leave it, so the patterns do without.
 _CLASSES: tuple[tuple[re.Pattern[str], type[HLLError]], ...] = tuple((re.compile(pattern), cls) for pattern, cls in (
     (r"WRONGTYPE", WrongType),
-    (r"CROSSSLOT|don't hash to the same slot|[Kk]eys? .*same (slot|node)", CrossSlot),
+    (r"CROSSSLOT|don't hash to the same slot|[Kk]eys .*same (key )?slot", CrossSlot),
     (r"unknown command .?'?HLL\.", CommandMissing),
     (r"HLL: (row \d+: )?there is no such key", KeyMissing),
     (r"HLL: the key is there already", KeyExists),

@@ -67,10 +67,10 @@ class _Figure:
         below, above = self.estimate - self.lower, self.upper - self.estimate
         if not math.isfinite(below + above):
             return f"{self.estimate:,.4g} ({self.lower:,.4g} .. {self.upper:,.4g})"
-        half = (below + above) / 2
-        digits = min(_two_digits(half), 0 if half >= 10 else _two_digits(half))
+        half, uneven = (below + above) / 2, min(below, above) < 0.5 * max(below, above)
+        digits = _two_digits((min(below, above) or half) if uneven else half)
         shown = max(digits, 0)
-        if min(below, above) < 0.5 * max(below, above):
+        if uneven:
             return (f"{round(self.estimate, digits):,.{shown}f} "
                     f"({round(self.lower, digits):,.{shown}f} .. {round(self.upper, digits):,.{shown}f})")
         return f"{round(self.estimate, digits):,.{shown}f} (± {round(half, digits):,.{shown}f})"

@@ -1,9 +1,22 @@
 """What differs between redis-py and valkey-py, and between a server and a cluster."""
 
 import importlib
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .commands import Command
+
+
+class Name(str):
+    """A command's name. redis-py 8 splits names at their dots to look up how a cluster answers, and raises where there are two of
+    them; this one has no more than two parts."""
+
+    __slots__ = ()
+
+    def lower(self) -> "Name":
+        return Name(super().lower())
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        return super().split(sep, 1 if sep == "." else maxsplit)
 
 
 class Route:
@@ -18,6 +31,10 @@ class Route:
         self.connection_error: type[Exception] = exceptions.ConnectionError
         self.timeout_error: type[Exception] = exceptions.TimeoutError
         self.is_cluster = hasattr(client, "get_node_from_key")
+
+    def name(self, command: Command[Any]) -> str:
+        """The name as this client can take it."""
+        return Name(command.name) if self.is_cluster else command.name
 
     def options(self, command: Command[Any]) -> dict[str, Any]:
         """Replies are bytes whatever the client decodes. A cluster's client would ask COMMAND GETKEYS before every command whose keys

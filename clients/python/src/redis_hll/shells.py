@@ -79,12 +79,12 @@ class SyncShell(Shell):
     def _send(self, command: Command[Any]) -> Any:
         options = self._route.options(command)
         try:
-            return self.client.execute_command(command.name, *command.words, **options)
+            return self.client.execute_command(self._route.name(command), *command.words, **options)
         except Exception as error:
             if not self._route.retries(command, options, error):
                 raise translate(error) from error.__cause__
         try:
-            return self.client.execute_command(command.name, *command.words, NEVER_DECODE=[])
+            return self.client.execute_command(self._route.name(command), *command.words, NEVER_DECODE=[])
         except Exception as error:
             raise translate(error) from error.__cause__
 
@@ -105,7 +105,8 @@ class SyncShell(Shell):
     def _flush(self, made: Sequence[Command[Any]]) -> list[Any]:
         pipeline = self.client.pipeline(transaction=False)
         for command in made:
-            pipeline.execute_command(command.name, *command.words, **self._route.options(command))
+            command = command.stamped(self.producer, self.new_id)
+            pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         return [_read(command, reply, self.strict) for command, reply in zip(made, pipeline.execute(raise_on_error=False), strict=True)]
 
 
@@ -124,12 +125,12 @@ class AsyncShell(Shell):
         await self._ready()
         options = self._route.options(command)
         try:
-            return await self.client.execute_command(command.name, *command.words, **options)
+            return await self.client.execute_command(self._route.name(command), *command.words, **options)
         except Exception as error:
             if not self._route.retries(command, options, error):
                 raise translate(error) from error.__cause__
         try:
-            return await self.client.execute_command(command.name, *command.words, NEVER_DECODE=[])
+            return await self.client.execute_command(self._route.name(command), *command.words, NEVER_DECODE=[])
         except Exception as error:
             raise translate(error) from error.__cause__
 
@@ -151,7 +152,8 @@ class AsyncShell(Shell):
         await self._ready()
         pipeline = self.client.pipeline(transaction=False)
         for command in made:
-            pipeline.execute_command(command.name, *command.words, **self._route.options(command))
+            command = command.stamped(self.producer, self.new_id)
+            pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         replies = await pipeline.execute(raise_on_error=False)
         return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
 
@@ -172,7 +174,7 @@ class LaterShell(Shell):
         later: Later[T] = Later()
         self._waiting.append((len(self.raw), command, later))
         options = {"NEVER_DECODE": []} if self._transaction else self._route.options(command)
-        self.raw.execute_command(command.name, *command.words, **options)
+        self.raw.execute_command(self._route.name(command), *command.words, **options)
         return later
 
     def _fill(self, replies: list[Any], raise_on_error: bool) -> list[Any]:
