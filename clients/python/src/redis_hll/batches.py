@@ -193,7 +193,7 @@ class RowSender:
         made: list[Piece] = []
         start = size = 0
         for index, row in enumerate(rows):
-            length = sum(map(len, row))
+            length = len(b"".join(row))
             if index > start and (index - start >= self.size or size + length > BYTES):
                 made.append(self._piece(fields, rows, start, index, first))
                 start, size = index, 0
@@ -210,9 +210,9 @@ class RowSender:
         words = [item for row in piece.rows for item in row]
         return cube.madd(self.key, piece.fields, words, producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
 
-    def noted(self, piece: Piece, rows: int) -> list[Command[Any]]:
-        """Commands to be carried out before a piece is sent as its first `rows` and the rest: none, where the ids of a piece are not
-        used again."""
+    def noted(self, piece: Piece, middle: int) -> list[Command[Any]]:
+        """Commands to be carried out before a piece is sent in two, the second from the row numbered `middle` on: none, where the ids
+        of a piece are not used again."""
         return []
 
     def leaves_out(self, piece: Piece, row: int, error: HLLError) -> bool:
@@ -240,7 +240,7 @@ class RowSender:
                     whole = False
                     rows = max(1, min(result.row, len(piece.rows)) - 1)
                     self.size = rows
-                    notes = self.noted(piece, rows)
+                    notes = self.noted(piece, piece.numbers[rows])
                     if notes:
                         for answer in (yield notes):
                             if isinstance(answer, Exception):
