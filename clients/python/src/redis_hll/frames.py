@@ -17,6 +17,8 @@ def flatten(record: Any) -> list[dict[str, Any]]:
     for field in fields(record):
         value = getattr(record, field.name)
         name = field.metadata.get("flat", field.name.removesuffix("_"))
+        if value is None and field.metadata.get("if_known"):
+            continue
         if _is_rows(value):
             within = [flat for row in value for flat in flatten(row)]
         else:

@@ -17,6 +17,7 @@ from . import frames
 
 T = TypeVar("T")
 Backend = Literal["pandas", "polars"]
+IF_KNOWN = {"if_known": True}  # of a field that is no column of a table where it is None
 
 
 def _two_digits(value: float) -> int:
@@ -404,12 +405,12 @@ class Row:
     or is not known is None. `measures` has sums and `avg:<measure>`; `per:<measure>`, an estimate, is in `per` by the name of
     the measure. `at_least` says that events of these values may be in the cell `(other)`."""
 
-    bucket: datetime | None
+    bucket: datetime | None = field(metadata=IF_KNOWN)
     by: dict[str, str]
-    unique: Interval | None = None
-    events: int | None = None
-    new: Interval | None = None
-    returning: Interval | None = None
+    unique: Interval | None = field(default=None, metadata=IF_KNOWN)
+    events: int | None = field(default=None, metadata=IF_KNOWN)
+    new: Interval | None = field(default=None, metadata=IF_KNOWN)
+    returning: Interval | None = field(default=None, metadata=IF_KNOWN)
     measures: dict[str, float | None] = field(default_factory=dict)
     per: dict[str, Interval | None] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
