@@ -12,9 +12,10 @@ import io
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, TypeVar
 
-from .commands import Command, Text, Value, changed, cube, word
+from .commands import Command, Text, Value, changed, cube, word, words
 from .errors import BatchError, HLLError, TooManyCells
 from .results import Counted
 from .times import Time, millis
@@ -86,19 +87,15 @@ async def async_chunks(items: Iterable[T] | AsyncIterable[T], size: int,
         yield chunk
 
 
-def cut(words: Sequence[bytes], most: int = ELEMENTS) -> Iterator[Sequence[bytes]]:
-    """The words in pieces of at most so many, and of at most BYTES unless a single one is longer."""
-    if sum(map(len, words)) <= BYTES and len(words) <= most:
-        yield words
-        return
-    start = size = 0
-    for index, item in enumerate(words):
-        if index > start and (index - start == most or size + len(item) > BYTES):
-            yield words[start:index]
-            start, size = index, 0
-        size += len(item)
-    if start < len(words):
-        yield words[start:]
+def cut(items: Sequence[bytes], most: int = ELEMENTS) -> Iterator[Sequence[bytes]]:
+    """The items in pieces of at most so many, and of at most BYTES unless a single one is longer."""
+    start = 0
+    while start < len(items):
+        part = items[start:start + most]
+        if len(b"".join(part)) > BYTES:
+            part = part[:max(1, sum(size <= BYTES for size in accumulate(map(len, part))))]
+        yield part
+        start += len(part)
 
 
 @dataclass(slots=True)
@@ -140,7 +137,7 @@ class Piece:
 
     first: int
     last: int
-    numbers: list[int]
+    numbers: Sequence[int]
     rows: list[tuple[bytes, ...]]
     fields: tuple[str, ...]
 
@@ -152,7 +149,7 @@ class Piece:
 
     def without(self, row: int) -> "Piece":
         """The same without one of its rows, from 0 on."""
-        return Piece(self.first, self.last, self.numbers[:row] + self.numbers[row + 1:], self.rows[:row] + self.rows[row + 1:], self.fields)
+        return Piece(self.first, self.last, [*self.numbers[:row], *self.numbers[row + 1:]], self.rows[:row] + self.rows[row + 1:], self.fields)
 
 
 def when(at: Time | None) -> bytes:
@@ -163,13 +160,15 @@ def when(at: Time | None) -> bytes:
 def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[bytes, ...]]]:
     """The fields and the words of rows. With `fields`, a row is (element, at, value, value, ...) in their order; otherwise it is
     an Event, and the fields are those that occur."""
-    if fields is not None:
-        return tuple(fields), [(when(at), word(element), *[b"" if value is None else word(value) for value in values])
-                               for element, at, *values in events]
-    found = [event if isinstance(event, Event) else Event(*event) for event in events]
-    names = tuple(dict.fromkeys(name for event in found for name in event.fields))
-    return names, [(when(event.at), word(event.element),
-                    *[b"" if (value := event.fields.get(name)) is None else word(value) for name in names]) for event in found]
+    if fields is None:
+        found = [event if isinstance(event, Event) else Event(*event) for event in events]
+        fields = list(dict.fromkeys(name for event in found for name in event.fields))
+        events = [(event.element, event.at, *[event.fields.get(name) for name in fields]) for event in found]
+    # By columns: values of one kind are made words much faster.
+    elements, times, *columns = zip(*events, strict=True)
+    if len(columns) != len(fields):
+        raise ValueError(f"a row has {2 + len(columns)} values; with these fields it is an element, a time and {len(fields)} values")
+    return tuple(fields), list(zip([when(at) for at in times], words(elements), *map(words, columns), strict=True))
 
 
 @dataclass(slots=True)
@@ -191,24 +190,19 @@ class RowSender:
     def pieces(self, fields: tuple[str, ...], rows: list[tuple[bytes, ...]], first: int) -> list[Piece]:
         """Rows numbered from `first` on, cut into commands."""
         made: list[Piece] = []
-        start = size = 0
-        for index, row in enumerate(rows):
-            length = len(b"".join(row))
-            if index > start and (index - start >= self.size or size + length > BYTES):
-                made.append(self._piece(fields, rows, start, index, first))
-                start, size = index, 0
-            size += length
-        if start < len(rows):
-            made.append(self._piece(fields, rows, start, len(rows), first))
+        start = 0
+        while start < len(rows):
+            part = rows[start:start + self.size]
+            if len(b"".join(chain.from_iterable(part))) > BYTES:
+                sizes = accumulate(len(b"".join(row)) for row in part)
+                part = part[:max(1, sum(size <= BYTES for size in sizes))]
+            begin, end = first + start, first + start + len(part)
+            made.append(Piece(begin, end - 1, range(begin, end), part, fields))
+            start += len(part)
         return made
 
-    @staticmethod
-    def _piece(fields: tuple[str, ...], rows: list[tuple[bytes, ...]], start: int, end: int, first: int) -> Piece:
-        return Piece(first + start, first + end - 1, list(range(first + start, first + end)), rows[start:end], fields)
-
     def command(self, piece: Piece) -> Command[Counted]:
-        words = [item for row in piece.rows for item in row]
-        return cube.madd(self.key, piece.fields, words, producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
+        return cube.madd(self.key, piece.fields, list(chain.from_iterable(piece.rows)), producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
 
     def noted(self, piece: Piece, middle: int) -> list[Command[Any]]:
         """Commands to be carried out before a piece is sent in two, the second from the row numbered `middle` on: none, where the ids

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from . import batches
 from .batches import COMMANDS, ELEMENTS, ROWS, Event, Exchange, Piece, Progress, RowSender
-from .commands import Command, Text, Value, cube, monitor, sketch, word
+from .commands import Command, Text, Value, cube, monitor, sketch, word, words
 from .errors import HLLError, translate
 from .replies import Reply
 from .results import Counted, Sent
@@ -530,7 +530,7 @@ class HLL(SketchCommands, SyncShell):
 
     def add_many(self, key: Text, elements: Iterable[Value]) -> Sent:
         """Adds many elements, a few thousand at a time; of an open file its lines. Raises BatchError."""
-        return self._add_all(([(word(key), list(map(word, chunk)))] for chunk in batches.chunks(batches.lines(elements), ELEMENTS * COMMANDS)))
+        return self._add_all(([(word(key), words(chunk))] for chunk in batches.chunks(batches.lines(elements), ELEMENTS * COMMANDS)))
 
     def add_many_to(self, pairs: Iterable[tuple[Text, Value]]) -> Sent:
         """The same with pairs of a key and an element."""
@@ -564,7 +564,7 @@ class AsyncHLL(SketchCommands, AsyncShell):
         """As `HLL.add_many`, from elements that may have to be awaited."""
         begin, progress = time.monotonic(), Progress()
         async for chunk in batches.async_chunks(batches.lines(elements), ELEMENTS * COMMANDS):
-            await self.exchange(batches.add_elements([(word(key), list(map(word, chunk)))], progress))
+            await self.exchange(batches.add_elements([(word(key), words(chunk))], progress))
         return Sent(progress.sent, progress.commands, time.monotonic() - begin)
 
     async def add_many_to(self, pairs: Iterable[tuple[Text, Value]] | AsyncIterable[tuple[Text, Value]]) -> Sent:

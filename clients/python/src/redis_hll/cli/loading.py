@@ -185,15 +185,16 @@ def _create(hll: HLL, key: str, columns: Columns) -> None:
 
 def _dry_run(table: Table, columns: Columns, allowed: MaxBad) -> int:
     print(f"{table.format}, {columns}")
-    first = None
+    first, number = None, 0
     for _, row in rows(table, columns, allowed):
         if first is None:
             first = row
             values = " ".join(f"{name}={plain(text(value))}" for name, value in zip(columns.fields, row[2:], strict=True) if value)
             print(f"first row: {instant(row[1], columns.zone).isoformat()} {plain(text(row[0]))} {values}".rstrip())
-        if table.tally.rows == DRY_ROWS:
+        number += 1
+        if number == DRY_ROWS:
             break
-    print(f"{table.tally.rows:,} rows read, {table.tally.bad:,} bad; nothing sent")
+    print(f"{number:,} rows read, {table.tally.bad:,} bad; nothing sent")
     for example in table.tally.examples:
         print(f"  {plain(example)}")
     return 0
@@ -220,7 +221,7 @@ def _load_cube(arguments: argparse.Namespace, hll: HLL, table: Table, columns: C
         return 130
     except BatchError as error:
         if not allowed.allows(table.tally.bad, table.tally.lines, final=False):
-            raise TooManyBad(f"{table.name} {table.tally.latest} (--max-bad {allowed})") from None
+            raise TooManyBad(f"{table.name} {table.tally.examples[0]} (--max-bad {allowed})") from None
         cause = error.__cause__ or error
         raise HLLError(f"{cause}\nstopped at row {loading.done:,}; the same command goes on from there") from None
     bar.close()

@@ -13,6 +13,7 @@ before the first half is sent, and a later run cuts it there at once.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from ..batches import COMMANDS, ROWS, Piece, RowSender, when
@@ -117,26 +118,21 @@ class CubeLoading:
     def load(self, rows: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[int]:
         """Sends the rows (element, time, values; in bytes), each with the number of its line, from the first that is not finished on; yields after each flush how many
         are. Raises BatchError."""
-        chunk: list[tuple[Any, ...]] = []
-        for number, (line, row) in enumerate(rows):
-            if number < self.start:
-                continue
-            chunk.append(row)
-            self._lines.append(line)
-            if len(chunk) == ROWS * COMMANDS:
-                yield self._flush(chunk)
-                chunk = []
-        if chunk:
-            yield self._flush(chunk)
+        ahead = iter(rows)
+        for _ in islice(ahead, self.start):
+            pass
+        while block := list(islice(ahead, ROWS * COMMANDS)):
+            self._lines = [line for line, _ in block]
+            yield self._flush([row for _, row in block])
 
     def _flush(self, chunk: list[tuple[Any, ...]]) -> int:
-        packed = [(when(at), element, *values) for element, at, *values in chunk]
+        elements, times, *columns = zip(*chunk, strict=True)
+        packed = list(zip([when(at) for at in times], elements, *columns, strict=True))
         sender = self._sender
         sender.size = ROWS  # cut as every run cuts
         pieces = [part for piece in sender.pieces(self._fields, packed, self.done) for part in sender.planned(piece, self._known)]
         self._hll.exchange(sender.deliver(pieces))
         self.done += len(chunk)
-        self._lines = []
         self._hll.run(self._journal.command("HSET", b"done", self.done))
         self._hll.run(self._journal.command("EXPIRE", KEEP))
         if sender.cuts:
