@@ -234,6 +234,27 @@ need_venv() {
     echo "$stamp" >"$TARGET/venv/.stamp"
 }
 
+# need_client_venv: target/venv-client, in which the Python client of clients/python is checked. Rebuilt when its requirements
+# change. Sets CLIENT_PYTHON.
+need_client_venv() {
+    local directory="$TARGET/venv-client" requirements="$ROOT/clients/python/requirements.txt" stamp
+    CLIENT_PYTHON="$directory/bin/python"
+    stamp="$(cat "$requirements" "$ROOT/clients/python/pyproject.toml" | sha256sum | cut -d ' ' -f 1)"
+    if [[ -x "$CLIENT_PYTHON" && "$(cat "$directory/.stamp" 2>/dev/null)" == "$stamp" ]] &&
+        "$CLIENT_PYTHON" -c 'import redis_hll, pytest, mypy' 2>/dev/null; then
+        return 0
+    fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || die "the Python client needs Python 3.11 or later"
+    say "making target/venv-client"
+    rm -rf "$directory"
+    quietly venv-client python3 -m venv "$directory" || die "could not make target/venv-client"
+    quietly pip-install-client "$CLIENT_PYTHON" -m pip install --disable-pip-version-check --no-input --only-binary=:all: \
+        -r "$requirements" || die "could not install the Python packages"
+    quietly pip-install-client "$CLIENT_PYTHON" -m pip install --disable-pip-version-check --no-input --no-deps \
+        --no-build-isolation -e "$ROOT/clients/python" || die "could not install the Python client"
+    echo "$stamp" >"$directory/.stamp"
+}
+
 python_is_good() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
