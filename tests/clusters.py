@@ -1,5 +1,6 @@
 """Real clusters with the module loaded: started on loopback, moved about in, watched, stopped."""
 
+import threading
 import time
 
 from resp import Client, ReplyError
@@ -33,6 +34,7 @@ class Cluster:
     def __init__(self, start, name, primaries=3, replicas=0, options=None, node_timeout=2000, build="release", meet=True):
         options = {"cluster-enabled": "yes", "cluster-node-timeout": node_timeout, "cluster-require-full-coverage": "no",
                    **(options or {})}
+        self.own = threading.local()
         self.nodes = [start(name, options, build=build) for _ in range(primaries + replicas)]
         self.primaries, self.replicas = self.nodes[:primaries], self.nodes[primaries:]
         for i, node in enumerate(self.primaries):
@@ -80,10 +82,17 @@ class Cluster:
         finally:
             client.close()
 
+    def client_of(self, node):
+        """A connection that only this thread uses."""
+        clients = self.own.__dict__.setdefault("clients", {})
+        if node.port not in clients or clients[node.port] not in node.clients:
+            clients[node.port] = node.client()
+        return clients[node.port]
+
     def owners(self, node=None):
         """Each slot's owner, as this node knows it: its id."""
         owners = [None] * SLOTS
-        for line in (node or self.primaries[0]).c("CLUSTER", "NODES").decode().splitlines():
+        for line in self.client_of(node or self.primaries[0])("CLUSTER", "NODES").decode().splitlines():
             words = line.split(" ")
             for word in words[8:]:
                 if word and not word.startswith("["):
@@ -136,6 +145,7 @@ class Routed:
     def __init__(self, cluster, protocol=2):
         self.cluster, self.protocol = cluster, protocol
         self.clients = {}
+        self.last = None  # the connection that the last reply came over
 
     def at(self, port):
         if port not in self.clients:
@@ -149,7 +159,8 @@ class Routed:
         end = time.monotonic() + 20
         while True:
             try:
-                return self.at(port)(*command)
+                self.last = self.at(port)
+                return self.last(*command)
             except ReplyError as error:
                 kind, *rest = error.text.split(" ")
                 if kind not in ("MOVED", "ASK", "TRYAGAIN") or "HLL:" in error.text or time.monotonic() > end:
