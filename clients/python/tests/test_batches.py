@@ -171,18 +171,20 @@ class Cutting:
 
 
 def test_an_answer_that_is_lost_makes_nothing_count_twice(server):
-    """redis-py sends the command again, and the server knows it by its id."""
+    """redis-py from version 6 on sends the command again, and the server knows it by its id; older ones say that it broke."""
     direct = HLL(redis.Redis(port=server.port)).cube("shop")
     direct.create(tiers=[("1d", "400d")])
-    for sends in (lambda cube: cube.add("u", BEGIN), lambda cube: cube.add_many([("u", BEGIN)] * 40, fields=())):
-        before = direct.count().events if direct.count().events else 0
+    for number, sends in ((1, lambda cube: cube.add("u", BEGIN)), (40, lambda cube: cube.add_many([("u", BEGIN)] * 40, fields=()))):
+        before = direct.count().events or 0
         proxy = Cutting(server.port, b"HLL.CUBE")
         cube = HLL(redis.Redis(port=proxy.port)).cube("shop")
-        outcome = sends(cube)
+        try:
+            assert sends(cube) in (False, Counted(0, 40, 0)), "it was sent again"
+        except (redis.ConnectionError, BatchError) as broken:
+            assert int(redis.__version__.split(".")[0]) < 6, broken
         proxy.listening.close()
         assert proxy.cuts == 0, "the answer was cut off"
-        assert direct.count().events - before == (1 if outcome is False else 40)
-    assert outcome == Counted(0, 40, 0)
+        assert direct.count().events - before == number
 
 
 def test_two_workers_of_one_name_do_not_take_each_others_events_for_their_own(server):

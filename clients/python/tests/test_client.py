@@ -120,7 +120,7 @@ def test_waiting(library, options, expected, server_name):
 
 async def test_awaited(library, options, expected, server_name):
     asyncio_of = importlib.import_module(f"{library.__name__}.asyncio")
-    async with asyncio_of.Redis(**options) as client:
+    async with getattr(asyncio_of, library.__name__.capitalize())(**options) as client:
         hll = AsyncHLL(client, strict=True)
         same(expected, server_name, {name: await call for name, call in session(hll)})
         with pytest.raises(WrongType) as refused:
@@ -152,7 +152,7 @@ def test_in_a_pipeline(library, options, expected, server_name, transaction):
 @pytest.mark.parametrize("transaction", [False, True], ids=["pipeline", "multi"])
 async def test_in_an_awaited_pipeline(library, options, expected, server_name, transaction):
     asyncio_of = importlib.import_module(f"{library.__name__}.asyncio")
-    async with asyncio_of.Redis(**options, encoding_errors="surrogateescape") as client:
+    async with getattr(asyncio_of, library.__name__.capitalize())(**options, encoding_errors="surrogateescape") as client:
         async with AsyncHLL(client, strict=True).pipeline(transaction) as pipeline:
             laters = dict(session(pipeline))
             await pipeline.execute()
@@ -171,7 +171,7 @@ async def test_elements_and_rows_that_are_awaited(library, options):
             yield Event(f"u{number}", BEGIN, {"step": "view"} if number % 2 else {})
 
     asyncio_of = importlib.import_module(f"{library.__name__}.asyncio")
-    async with asyncio_of.Redis(**options) as client:
+    async with getattr(asyncio_of, library.__name__.capitalize())(**options) as client:
         hll = AsyncHLL(client, strict=True)
         sent = await hll.add_many("many", elements())
         assert (sent.elements, sent.commands, await hll.count("many")) == (2500, 3, 2000)
