@@ -61,6 +61,19 @@ def test_waiting(nodes, library, decode):
         infos = [pipeline.cube(b"cube" + keys(slot)[0]).info() for slot in range(6)]
         pipeline.execute()
     assert [round(later.value.estimate) for later in laters] == [150] * 6 and infos[0].value.zone == "UTC"
+    everywhere = [keys(slot)[0] for slot in range(6)]
+    across = hll.cluster
+    assert across.count(*everywhere) == 100 and across.estimate(*everywhere, confidence=0.9).confidence == 0.9
+    assert round(across.intersect(*everywhere).estimate) == 100 and len(across.overlap(*everywhere)) == 15
+    assert [round(step.users.estimate) for step in across.funnel(keys(0)[0], keys(1)[1])] == [100, 50]
+    assert round(across.segment(all=everywhere[:2], none=[keys(5)[1]]).estimate) == 50
+    assert across.retention(everywhere[:2], everywhere[2:])[1].periods[3].rate.holds(1)
+    assert round(across.campaign(*everywhere[:3], cost=1).unique_clicks.estimate) == 100
+    across.merge("all", *everywhere)
+    with hll.pipeline() as pipeline:
+        later = pipeline.cluster.count("all", *everywhere)
+        pipeline.execute()
+    assert later.value == 100
     with pytest.raises(CrossSlot):
         hll.count(keys(0)[0], keys(1)[0])
     with pytest.raises(CrossSlot):
@@ -76,6 +89,7 @@ async def test_awaited(nodes, library):
             await hll.add_many(a, range(100))
             await hll.add(b, *range(50, 150))
             assert (await hll.estimate(a, b)).estimate == pytest.approx(150, abs=0.01)
+        assert await hll.cluster.count(*[keys(slot)[0] for slot in range(6)]) == 100
         async with hll.pipeline() as pipeline:
             laters = [pipeline.intersect(*keys(slot)) for slot in range(6)]
             await pipeline.execute()

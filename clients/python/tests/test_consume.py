@@ -180,7 +180,7 @@ def test_it_ends_in_order_when_told_to(port, tmp_path):
     command = [sys.executable, "-m", "redis_hll.cli.main", "consume", "events", "--group", "g", "--cube", "shop", "--url",
                f"redis://127.0.0.1:{port}"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    while (cube.count().events or 0) < 3000:
+    while process.poll() is None and (cube.count().events or 0) < 3000:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)

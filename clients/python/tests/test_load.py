@@ -232,7 +232,7 @@ def test_an_interrupted_load_says_where_it_stands(url):
     cube = make_cube(url.port)
     command = [sys.executable, "-m", "redis_hll.cli.main", "load", "shop.csv", "--cube", "shop"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while (cube.count().events or 0) < 5000:
+    while process.poll() is None and (cube.count().events or 0) < 5000:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     assert "the same command goes on from there" in process.communicate()[1] and process.returncode == 130

@@ -202,7 +202,8 @@ class RowSender:
         return made
 
     def command(self, piece: Piece) -> Command[Counted]:
-        return cube.madd(self.key, piece.fields, list(chain.from_iterable(piece.rows)), producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
+        packed = list(chain.from_iterable(piece.rows))
+        return cube.madd(self.key, piece.fields, packed, producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
 
     def noted(self, piece: Piece, middle: int) -> list[Command[Any]]:
         """Commands to be carried out before a piece is sent in two, the second from the row numbered `middle` on: none, where the ids

@@ -17,6 +17,8 @@ Every error that comes from the server is one of these *and* of the class that t
       TooManyCells      rows of one command that would be counted in too many cells; `row` says from which on
       Full              a limit of memory has been reached
       Busy              too much is being worked on, or the answer would take longer than it may
+      ClusterDown       a node of the cluster does not answer, or nobody serves a slot
+      NotAllowed        the user may not ask for all of the keys
       CrossSlot         the keys lie in several slots of a cluster
       CommandMissing    the server has no such command: the module is not loaded, or older
       ReplyError        the reply is not what this package knows
@@ -95,8 +97,16 @@ class Busy(HLLError):
     """The server has too many long answers to work on, or this one takes longer than it may: try again later, or ask for less."""
 
 
+class ClusterDown(HLLError):
+    """A node of the cluster that has some of the keys does not answer, or no node serves their slot."""
+
+
+class NotAllowed(HLLError):
+    """The user may not run the plain command with all of the keys, which HLL.CLUSTER would do for it."""
+
+
 class CrossSlot(HLLError):
-    """The keys lie in several slots of a cluster, and one command answers for one: give them a common {tag}."""
+    """The keys lie in several slots of a cluster, and one command answers for one: give them a common {tag}, or ask `hll.cluster`."""
 
 
 class CommandMissing(HLLError):
@@ -124,19 +134,21 @@ class BatchError(HLLError):
 # The first that fits. Client libraries take the leading ERR away or leave it, so the patterns do without.
 _CLASSES: tuple[tuple[re.Pattern[str], type[HLLError]], ...] = tuple((re.compile(pattern), cls) for pattern, cls in (
     (r"WRONGTYPE", WrongType),
-    (r"CROSSSLOT|don't hash to the same slot|[Kk]eys .*same (key )?slot", CrossSlot),
+    (r"CROSSSLOT|HLL: .*different slots|don't hash to the same slot|[Kk]eys .*same (key )?slot", CrossSlot),
     (r"unknown command .?'?HLL\.", CommandMissing),
     (r"HLL: (row \d+: )?there is no such key", KeyMissing),
     (r"HLL: the key is there already", KeyExists),
     (r"HLL: .* is a PF key and only read here", PFKeyReadOnly),
     (r"HLL: PF key .* is damaged|HLL: payload ", BadPayload),
-    (r"HLL: .*cannot be combined|HLL: this format needs", Incompatible),
+    (r"HLL: .*cannot be combined|HLL: this format needs|HLL: .*has another hll\.hash-seed", Incompatible),
+    (r"HLL: this user may not run", NotAllowed),
+    (r"HLL: node .* did not answer|HLL: the slot of key .* is served by no node", ClusterDown),
     (r"HLL: no GROUP holds", NoGroup),
     (r"HLL: .*is before everything that the cube keeps", TooLate),
     (r"HLL: .*ahead of the server's clock", AheadOfClock),
     (r"HLL: the rows from \d+ on would be counted in more than", TooManyCells),
     (r"HLL: .*has reached its MAXBYTES|HLL: .*hll\.max-memory-per-key is", Full),
-    (r"HLL: .*try again later|HLL: .*hll\.query-timeout|HLL: .*cannot wait", Busy),
+    (r"HLL: .*try again later|HLL: .*ask again|HLL: .*hll\.(query|cluster)-timeout|HLL: .*cannot wait", Busy),
     (r"HLL: |wrong number of arguments for '[Hh][Ll][Ll]\.", BadArgument),
 ))
 

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from . import batches
 from .batches import COMMANDS, ELEMENTS, ROWS, Event, Exchange, Piece, Progress, RowSender
-from .commands import Command, Text, Value, cube, monitor, sketch, word, words
+from .commands import Command, Text, Value, cluster, cube, monitor, sketch, word, words
 from .errors import HLLError, translate
 from .replies import Reply
 from .results import Counted, Sent
@@ -292,6 +292,76 @@ class SketchCommands:
     stats = method(sketch.stats)
 
 
+class _Across:
+    """What runs commands as the shell does that it belongs to."""
+
+    def __init__(self, shell: Any) -> None:
+        self.run = shell.run
+
+
+class SyncAcross(_Across):
+    """Of a client that waits."""
+
+
+class AsyncAcross(_Across):
+    """Of a client that is awaited."""
+
+
+class LaterAcross(_Across):
+    """Of a pipeline."""
+
+
+class across_method(Generic[P, T]):
+    """A command for keys in any slots."""
+
+    def __init__(self, build: Callable[P, Command[T]]) -> None:
+        self._build = build
+        self.__doc__, self.__name__, self.__wrapped__ = build.__doc__, build.__name__, build
+
+    @overload
+    def __get__(self, across: None, owner: Any) -> "across_method[P, T]": ...
+    @overload
+    def __get__(self, across: SyncAcross, owner: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, across: AsyncAcross, owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, across: LaterAcross, owner: Any) -> Callable[P, Later[T]]: ...
+    def __get__(self, across: Any, owner: Any) -> Any:
+        if across is None:
+            return self
+
+        @functools.wraps(self._build)
+        def call(*arguments: P.args, **options: P.kwargs) -> Any:
+            return across.run(self._build(*arguments, **options))
+        return call
+
+
+class ClusterCommands:
+    """The commands of sketches for keys in any slots of a cluster."""
+
+    count = across_method(cluster.count)
+    estimate = across_method(cluster.estimate)
+    intersect = across_method(cluster.intersect)
+    segment = across_method(cluster.segment)
+    overlap = across_method(cluster.overlap)
+    funnel = across_method(cluster.funnel)
+    retention = across_method(cluster.retention)
+    campaign = across_method(cluster.campaign)
+    merge = across_method(cluster.merge)
+
+
+class Cluster(ClusterCommands, SyncAcross):
+    """Sketches in any slots of a cluster."""
+
+
+class AsyncCluster(ClusterCommands, AsyncAcross):
+    """Sketches in any slots of a cluster; awaited."""
+
+
+class PipelineCluster(ClusterCommands, LaterAcross):
+    """Sketches in any slots of a cluster, in a pipeline."""
+
+
 class CubeCommands:
     """The commands of a cube."""
 
@@ -464,6 +534,11 @@ class Pipeline(SketchCommands, LaterShell):
     """Commands that are sent together, and with a transaction carried out together. `raw` is the client's own pipeline and takes
     every other command."""
 
+    @property
+    def cluster(self) -> PipelineCluster:
+        """The same for keys in any slots of a cluster (HLL.CLUSTER)."""
+        return PipelineCluster(self)
+
     def cube(self, key: Text) -> PipelineCube:
         """A cube."""
         return PipelineCube(self, key)
@@ -485,6 +560,11 @@ class Pipeline(SketchCommands, LaterShell):
 
 class AsyncPipeline(SketchCommands, LaterShell):
     """The same; `execute` is awaited."""
+
+    @property
+    def cluster(self) -> PipelineCluster:
+        """The same for keys in any slots of a cluster (HLL.CLUSTER)."""
+        return PipelineCluster(self)
 
     def cube(self, key: Text) -> PipelineCube:
         """A cube."""
@@ -516,6 +596,11 @@ class HLL(SketchCommands, SyncShell):
     ReplyError for fields that this package does not know.
     """
 
+    @property
+    def cluster(self) -> Cluster:
+        """The same for keys in any slots of a cluster (HLL.CLUSTER)."""
+        return Cluster(self)
+
     def cube(self, key: Text) -> Cube:
         """The cube under a key."""
         return Cube(self, key)
@@ -545,6 +630,11 @@ class HLL(SketchCommands, SyncShell):
 
 class AsyncHLL(SketchCommands, AsyncShell):
     """The same behind a client that is awaited (`redis.asyncio`, `valkey.asyncio`)."""
+
+    @property
+    def cluster(self) -> AsyncCluster:
+        """The same for keys in any slots of a cluster (HLL.CLUSTER)."""
+        return AsyncCluster(self)
 
     def cube(self, key: Text) -> AsyncCube:
         """The cube under a key."""

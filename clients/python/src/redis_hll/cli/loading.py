@@ -88,6 +88,25 @@ class Bar:
             self._bar.stop()
 
 
+class Interruption:
+    """SIGINT as a question that is asked between flushes: an exception might come up where it is lost, such as the end of an object.
+    A second one ends the program at once."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+
+    def __enter__(self) -> "Interruption":
+        self._before = signal.signal(signal.SIGINT, self._come)
+        return self
+
+    def _come(self, number: int, frame: Any) -> None:
+        self.has_come = True
+        signal.signal(signal.SIGINT, self._before)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
 # ---- load
 
 
@@ -167,12 +186,13 @@ def load(arguments: argparse.Namespace, hll: HLL) -> int:
         return _dry_run(table, columns, arguments.max_bad)
     print(f"{table.format}, {columns}", file=sys.stderr)
     bar = Bar(table.size)
-    try:
-        if arguments.cube:
-            return _load_cube(arguments, hll, table, columns, bar)
-        return _load_sketches(hll, table, columns, templates, arguments.max_bad, bar)
-    finally:
-        bar.close()
+    with Interruption() as interruption:
+        try:
+            if arguments.cube:
+                return _load_cube(arguments, hll, table, columns, bar, interruption)
+            return _load_sketches(hll, table, columns, templates, arguments.max_bad, bar, interruption)
+        finally:
+            bar.close()
 
 
 def _create(hll: HLL, key: str, columns: Columns) -> None:
@@ -200,7 +220,7 @@ def _dry_run(table: Table, columns: Columns, allowed: MaxBad) -> int:
     return 0
 
 
-def _load_cube(arguments: argparse.Namespace, hll: HLL, table: Table, columns: Columns, bar: Bar) -> int:
+def _load_cube(arguments: argparse.Namespace, hll: HLL, table: Table, columns: Columns, bar: Bar, interruption: Interruption) -> int:
     allowed = arguments.max_bad
 
     def bad_row(line: int, error: HLLError) -> bool:
@@ -215,10 +235,10 @@ def _load_cube(arguments: argparse.Namespace, hll: HLL, table: Table, columns: C
     try:
         for done in loading.load(rows(table, columns, allowed)):
             bar.at(table.position, done)
-    except KeyboardInterrupt:
-        bar.close()
-        print(f"stopped at row {loading.done:,}; the same command goes on from there", file=sys.stderr)
-        return 130
+            if interruption.has_come:
+                bar.close()
+                print(f"stopped at row {done:,}; the same command goes on from there", file=sys.stderr)
+                return 130
     except BatchError as error:
         if not allowed.allows(table.tally.bad, table.tally.lines, final=False):
             raise TooManyBad(f"{table.name} {table.tally.examples[0]} (--max-bad {allowed})") from None
@@ -271,7 +291,8 @@ class Template:
         return found
 
 
-def _load_sketches(hll: HLL, table: Table, columns: Columns, templates: list[Template], allowed: MaxBad, bar: Bar) -> int:
+def _load_sketches(hll: HLL, table: Table, columns: Columns, templates: list[Template], allowed: MaxBad, bar: Bar,
+                   interruption: Interruption) -> int:
     def pairs() -> Iterator[tuple[bytes, bytes]]:
         for number, (_, row) in enumerate(rows(table, columns, allowed), 1):
             values = dict(zip(columns.fields, row[2:], strict=True)) if columns.fields else {}
@@ -281,13 +302,13 @@ def _load_sketches(hll: HLL, table: Table, columns: Columns, templates: list[Tem
                     yield key, row[0]
             if number % 5000 == 0:
                 bar.at(table.position, number)
-    try:
-        sent = hll.add_many_to(pairs())
-    except KeyboardInterrupt:
-        bar.close()
+                if interruption.has_come:
+                    return
+    sent = hll.add_many_to(pairs())
+    bar.close()
+    if interruption.has_come:
         print("stopped; what was sent counts once however often it is sent, so start it again", file=sys.stderr)
         return 130
-    bar.close()
     print(f"{table.tally.rows:,} rows, {sent.elements:,} elements sent, {table.tally.bad:,} bad lines")
     _examples(table)
     return 0

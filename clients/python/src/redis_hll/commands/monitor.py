@@ -82,7 +82,8 @@ def _read_recommendation(reply: Reply) -> Recommendation:
 def read_report(reply: Reply) -> AccuracyReport:
     f = reply.fields()
     found = AccuracyReport(f.integer("samples"), f.optional("average_error"), f.optional("max_error"), f.optional("relative_error"),
-                           f.optional("within_bounds"), f.optional("accuracy_score"), _read_trend(f), rows(_read_context)(f.take("contexts")), rows(_read_recommendation)(f.take("recommendations")))
+                           f.optional("within_bounds"), f.optional("accuracy_score"), _read_trend(f),
+                           rows(_read_context)(f.take("contexts")), rows(_read_recommendation)(f.take("recommendations")))
     f.end()
     return found
 

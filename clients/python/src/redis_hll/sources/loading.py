@@ -116,8 +116,8 @@ class CubeLoading:
         return self._bad(self._lines[number - self.done], error)
 
     def load(self, rows: Iterable[tuple[int, tuple[Any, ...]]]) -> Iterator[int]:
-        """Sends the rows (element, time, values; in bytes), each with the number of its line, from the first that is not finished on; yields after each flush how many
-        are. Raises BatchError."""
+        """Sends the rows (element, time, values; in bytes), each with the number of its line, from the first that is not finished on;
+        yields after each flush how many are. Raises BatchError."""
         ahead = iter(rows)
         for _ in islice(ahead, self.start):
             pass
