@@ -1,7 +1,7 @@
 //! Time, messages and the server's word for the protocol of [`crate::cluster`].
 //!
 //! Everything happens in *turns* of a timer, never inside a command or a receiver: there keys may look absent that are not
-//! (see [`crate::server::cluster`]). A turn takes in what has arrived, works on keys for at most [`SLICE`], moves every
+//! (see [`crate::server::cluster`]). A turn takes in what has arrived, works on keys for at most `SLICE`, moves every
 //! question on, and sends what there is to send. If work is left the next turn comes a millisecond later, so that other
 //! clients are served in between.
 //!

@@ -1,8 +1,8 @@
 //! `HLL.CLUSTER <question> ...`: the answers of the plain commands, for keys in any slots of a cluster.
 //!
 //! A question is taken apart where it is asked ([`AnySlots`]): its keys go to the nodes that have them, and what it makes of
-//! their sketches is the plain command's own ([`Question`]). In between is the protocol of [`crate::cluster`]; the
-//! [`coordinator`] gives it time, messages and the server's word on who has which key, and [`gather`] reads keys for it.
+//! their sketches is the plain command's own (`Question`). In between is the protocol of [`crate::cluster`]; the
+//! [`coordinator`] gives it time, messages and the server's word on who has which key, and `gather` reads keys for it.
 //!
 //! Where a client cannot wait, in transactions and scripts, keys are read at once, and only those of one slot can be.
 //! Outside a cluster all of them are here.
