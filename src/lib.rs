@@ -217,6 +217,7 @@ mod face {
             InfoField::number(c"cluster_answers_not_mine", || coordinator::NOT_MINE.get()),
             InfoField::number(c"cluster_gathers", || coordinator::GATHERS.get()),
             InfoField::number(c"cluster_gathers_refused", || coordinator::BUSY.get()),
+            InfoField::number(c"cluster_links_at_once", || coordinator::LINKS.get()),
             InfoField::number(c"cluster_messages_sent", || {
                 coordinator::MESSAGES_SENT.get()
             }),

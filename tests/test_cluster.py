@@ -1,5 +1,8 @@
 """HLL.CLUSTER answers for keys in any slots what one server with all keys answers: to the last digit, and register for register."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -538,3 +541,33 @@ def test_wrong_calls_change_nothing(cluster):
     for command in (("COUNT",), ("NONSENSE", key), ("ESTIMATE", 2, key), ("INTERSECT", 9, *[key] * 9), ("SEGMENT", "ALL", 0),
                     ("FUNNEL", 1, key), ("MERGE", key), ("CAMPAIGN", key, key)):
         refused(node.c, "HLL.CLUSTER", *command, match="^ERR ")
+
+
+# Programs
+
+
+def run(*line):
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.run([sys.executable, *line], capture_output=True, text=True, timeout=170, cwd=root)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", ["none", "no-owner-check", "half-kept"])
+def test_the_chaos_finds_what_is_wrong_and_nothing_else(request, newest, fault):
+    """A short one; scripts/chaos runs for as long as is wished."""
+    supported(newest)
+    option = request.config.option
+    module = option.module if fault == "none" else option.checked_module
+    done = run("tests/chaos.py", "--server", newest, "--seconds", "15" if fault == "none" else "60", "--fault", fault, "--module", module)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.shipped
+def test_the_demonstration_shows_what_it_promises(newest):
+    supported(newest)
+    done = run("scripts/cluster_demo.py", "--server", newest)
+    assert done.returncode == 0, done.stderr
+    found = [line for line in done.stdout.splitlines() if " answers, " in line]
+    assert len(found) == 2 and all(" answers, 0 of them wrong" in line for line in found), done.stdout
+    assert "exactly 30,000" in done.stdout

@@ -160,6 +160,19 @@ def test_a_small_limit_of_what_is_kept_for_a_node_is_not_exceeded(start, server_
     wait_for("an answer", lambda: answer(a, [own, *long]) == 0)
 
 
+def test_connections_to_other_nodes_send_at_once(cluster):
+    """Also after a reconnect; and not where that is turned off."""
+    a, b, _ = cluster.primaries
+    for node in cluster.primaries:
+        wait_for("both connections", lambda n=node: counts(n)["links_at_once"] == 2)
+    b.c("DEBUG", "CLUSTERLINK", "KILL", "ALL", cluster.ids[a])
+    a.c("DEBUG", "CLUSTERLINK", "KILL", "ALL", cluster.ids[b])
+    for node in cluster.primaries:
+        wait_for("both connections again", lambda n=node: counts(n)["links_at_once"] == 2)
+    a.c("CONFIG", "SET", "hll.cluster-nodelay", "no")
+    wait_for("nobody to look", lambda: counts(a)["links_at_once"] == 0)
+
+
 @pytest.mark.parametrize("library", [redis, valkey], ids=["redis-py", "valkey-py"])
 def test_client_libraries_find_their_way(cluster, library):
     """With a cluster client that knows nothing of our commands but what the server tells."""

@@ -88,6 +88,8 @@ pub static BYTES_RECEIVED: Counter = Counter::new();
 pub static RESENT: Counter = Counter::new();
 /// Messages that were not heard: forged, damaged, or of a node that has not been met.
 pub static REFUSED: Counter = Counter::new();
+/// Connections to other nodes that were told to send at once.
+pub static LINKS: Counter = Counter::new();
 /// Questions of other nodes that were answered with "busy".
 pub static BUSY: Counter = Counter::new();
 
@@ -399,13 +401,15 @@ fn turn(ctx: &TimerContext) {
         return set_alarm(ctx, now() + 20);
     }
     let until = Instant::now() + SLICE;
+    // Asked for once a turn, if at all.
+    let mut epoch = None;
     take_arrived();
     loop {
         with_state(State::take_events);
         let mut has_worked = false;
         while let Some(task) = with_state(|state| state.tasks.pop_front()) {
             has_worked = true;
-            work(ctx, task, until);
+            work(ctx, task, until, &mut epoch);
             if Instant::now() >= until {
                 break;
             }
@@ -574,12 +578,16 @@ impl Running {
     }
 }
 
-fn work(ctx: &TimerContext, task: Task, until: Instant) {
+fn work(ctx: &TimerContext, task: Task, until: Instant, epoch: &mut Option<u64>) {
     match task {
-        Task::Gather(asker, mut gather) => match gather.work(ctx, until) {
-            None => with_state(|state| state.tasks.push_back(Task::Gather(asker, gather))),
-            Some(ended) => with_state(|state| state.gathered(asker, gather.keys(), ended)),
-        },
+        Task::Gather(asker, mut gather) => {
+            let epoch = *epoch.get_or_insert_with(|| ctx.cluster_epoch().unwrap_or(0));
+            let ended = gather.work(ctx, until, epoch);
+            with_state(|state| match ended {
+                None => state.tasks.push_back(Task::Gather(asker, gather)),
+                Some(ended) => state.gathered(asker, gather.keys(), ended),
+            });
+        }
         Task::Finish(finishing) => {
             if let ControlFlow::Continue(finishing) = finishing.work(until) {
                 with_state(|state| state.tasks.push_back(Task::Finish(finishing)));
@@ -961,9 +969,11 @@ fn care(ctx: &TimerContext) {
         .filter(|node| Some(node.id) != me && node.is_known);
     let (others, ports): (Vec<NodeId>, Vec<u16>) =
         others.map(|node| (node.id, node.bus_port)).unzip();
-    if NODELAY.get() == YesNo::Yes {
-        sockets::send_at_once(&ports);
-    }
+    let links = match NODELAY.get() {
+        YesNo::Yes => sockets::send_at_once(&ports),
+        YesNo::No => 0,
+    };
+    LINKS.set(links as u64);
     if TIMEOUT_IS_NEW.swap(false, Ordering::Relaxed) {
         compare_timeouts(ctx);
     }

@@ -153,8 +153,14 @@ impl Gather {
         self.question.keys.len()
     }
 
-    /// Goes on until this time; what it came to when it is over.
-    pub fn work(&mut self, ctx: &TimerContext, until: Instant) -> Option<Result<Collected, Ended>> {
+    /// Goes on until this time; what it came to when it is over. The epoch is that of this turn, in which it cannot change;
+    /// the lowest of all turns is what counts.
+    pub fn work(
+        &mut self,
+        ctx: &TimerContext,
+        until: Instant,
+        epoch: u64,
+    ) -> Option<Result<Collected, Ended>> {
         let database = match has(Fault::NoDatabase) {
             true => 0,
             false => self.question.database,
@@ -162,8 +168,6 @@ impl Gather {
         if !ctx.select(database) {
             return Some(Err(Ended::NoDatabase));
         }
-        // The epoch cannot change within a turn, and the lowest of all turns is what counts.
-        let epoch = ctx.cluster_epoch().unwrap_or(0);
         self.collected.epoch = self.collected.epoch.min(epoch);
         while self.collected.found.len() < self.question.keys.len() {
             if let Err(ended) = self.read_next(ctx) {
