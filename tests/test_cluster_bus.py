@@ -165,8 +165,7 @@ def test_connections_to_other_nodes_send_at_once(cluster):
     a, b, _ = cluster.primaries
     for node in cluster.primaries:
         wait_for("both connections", lambda n=node: counts(n)["links_at_once"] == 2)
-    b.c("DEBUG", "CLUSTERLINK", "KILL", "ALL", cluster.ids[a])
-    a.c("DEBUG", "CLUSTERLINK", "KILL", "ALL", cluster.ids[b])
+    b.c("DEBUG", "CLUSTERLINK", "KILL", "ALL", cluster.ids[a])  # both ways; Redis 7.0 dies if asked for one that is gone
     for node in cluster.primaries:
         wait_for("both connections again", lambda n=node: counts(n)["links_at_once"] == 2)
     a.c("CONFIG", "SET", "hll.cluster-nodelay", "no")
