@@ -325,10 +325,15 @@ proptest! {
         assert_funnel(&steps, sparse == 0 || sparse == sketches.len());
         // With 16 registers and four sets, a search for an end may stop short of it at a high confidence.
         if sketches.iter().all(|sketch| sketch.precision().bits() >= 10) {
+            let mut whole_is_there = true;
             for (step, surer) in steps.iter().zip(funnel(&all, 0.999)) {
                 assert_within(Some(step.uniques), Some(surer.uniques));
                 assert_within(step.overall, surer.overall);
-                assert_within(step.drop_off(), surer.drop_off());
+                // Nor is much known of the share of a step at which perhaps nobody was.
+                if whole_is_there {
+                    assert_within(step.drop_off(), surer.drop_off());
+                }
+                whole_is_there = surer.users.lower > 0.0;
             }
         }
 
