@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -429,6 +430,29 @@ def test_a_client_that_leaves_is_forgotten(cluster):
     assert a.c("EXISTS", key) == 0
 
 
+@contextmanager
+def merge_that_waits(asker, asked, key, other):
+    """A merge whose other node is stopped meanwhile and goes on at the end; afterwards the list has its reply or error."""
+    texts = []
+
+    def merges():
+        try:
+            texts.append(asker.client()("HLL.CLUSTER", "MERGE", key, other))
+        except ReplyError as error:
+            texts.append(error.text)
+
+    asker.c("CONFIG", "SET", "hll.cluster-timeout", 20000)
+    asked.process.send_signal(19)
+    try:
+        merging = threading.Thread(target=merges)
+        merging.start()
+        wait_for("the question", lambda: asker.info(section="clients")["blocked_clients"] == "1")
+        yield texts
+    finally:
+        asked.process.send_signal(18)
+    merging.join()
+
+
 def test_a_merge_while_the_server_is_paused_writes_nothing(start, server_name):
     """A write outside a command that goes to replicas or a file ends a server that is paused."""
     supported(server_name)
@@ -436,24 +460,8 @@ def test_a_merge_while_the_server_is_paused_writes_nothing(start, server_name):
     a, b, c = cluster.primaries
     key, other = cluster.key_of(a), cluster.key_of(c)
     c.c("HLL.ADD", other, *elements(0, 100))
-    a.c("CONFIG", "SET", "hll.cluster-timeout", 20000)
-    c.process.send_signal(19)
-    texts = []
-
-    def merges():
-        try:
-            texts.append(a.client()("HLL.CLUSTER", "MERGE", key, other))
-        except ReplyError as error:
-            texts.append(error.text)
-
-    try:
-        merging = threading.Thread(target=merges)
-        merging.start()
-        wait_for("the question", lambda: a.info(section="clients")["blocked_clients"] == "1")
+    with merge_that_waits(a, c, key, other) as texts:
         a.c("CLIENT", "PAUSE", 100000, "WRITE")
-    finally:
-        c.process.send_signal(18)
-    merging.join()
     assert texts == ["TRYAGAIN HLL: the server is paused or hands its role over, nothing was written, ask again"]
     a.c("CLIENT", "UNPAUSE")
     assert a.c("EXISTS", key) == 0
@@ -464,25 +472,9 @@ def test_a_merge_whose_destination_has_moved_writes_nothing(cluster):
     a, b, c = cluster.primaries
     key, other = cluster.key_of(a), cluster.key_of(c)
     c.c("HLL.ADD", other, *elements(0, 100))
-    a.c("CONFIG", "SET", "hll.cluster-timeout", 20000)
-    c.process.send_signal(19)
-    texts = []
-
-    def merges():
-        try:
-            texts.append(a.client()("HLL.CLUSTER", "MERGE", key, other))
-        except ReplyError as error:
-            texts.append(error.text)
-
-    try:
-        merging = threading.Thread(target=merges)
-        merging.start()
-        wait_for("the question", lambda: a.info(section="clients")["blocked_clients"] == "1")
+    with merge_that_waits(a, c, key, other) as texts:
         for node in (b, a):
             node.c("CLUSTER", "SETSLOT", slot_of(key), "NODE", cluster.ids[b])
-    finally:
-        c.process.send_signal(18)
-    merging.join()
     # Redis sends a client away by itself when the slot of its key has moved.
     assert texts[0].startswith(("TRYAGAIN HLL: ", "MOVED ")), texts
     assert a.c("CLUSTER", "COUNTKEYSINSLOT", slot_of(key)) == b.c("EXISTS", key) == 0

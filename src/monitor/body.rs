@@ -79,11 +79,16 @@ pub struct Sample {
     pub within_bounds: bool,
 }
 
+/// `|estimate - exact| / exact`.
+fn error(estimate: f64, exact: u64) -> f64 {
+    let exact = exact as f64;
+    (estimate - exact).abs() / exact
+}
+
 impl Sample {
     /// `|estimate - exact| / exact`.
     pub fn error(&self) -> f64 {
-        let exact = self.exact as f64;
-        (self.estimate - exact).abs() / exact
+        error(self.estimate, self.exact)
     }
 
     /// Whether it is one that can be: what a reader of bytes has to ask.
@@ -133,8 +138,7 @@ pub struct Alert {
 impl Alert {
     /// `|estimate - exact| / exact`.
     pub fn error(&self) -> f64 {
-        let exact = self.exact as f64;
-        (self.estimate - exact).abs() / exact
+        error(self.estimate, self.exact)
     }
 }
 

@@ -56,7 +56,7 @@ unsafe fn string_bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
 
 /// Locks, whatever a panic elsewhere has left behind: what is kept under these locks is whole between any two
 /// of its changes.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -26,6 +26,7 @@ use crate::server::cluster::{MessageContext, MessageEntry, NODE_ID};
 use crate::server::context::Context;
 use crate::server::error::CommandError;
 use crate::server::info::Counter;
+use crate::server::lock;
 use crate::server::log::{Level, log};
 use crate::server::reply::{Outcome, Reply};
 use crate::server::settings::{Choice, Number};
@@ -40,7 +41,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The setting `cluster-timeout`: milliseconds that other nodes may take to answer.
@@ -201,10 +202,6 @@ static STATE: Mutex<Option<State>> = Mutex::new(None);
 
 fn with_state<T>(call: impl FnOnce(&mut State) -> T) -> T {
     call(lock(&STATE).get_or_insert_default())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cookies() -> &'static Cookies {
