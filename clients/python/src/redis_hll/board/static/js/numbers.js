@@ -3,7 +3,8 @@
 // A figure with an interval is {estimate, lower, upper}. Let h be the longer of its two arms. The estimate is rounded to the
 // largest 1, 2 or 5 times a power of ten that is not above h/2, and h is shown with two digits, rounded up: 104,312 with an
 // arm of 2,432 is "104,000 ± 2,500". Where h is more than a quarter of the estimate no number is named but a range, "30 – 90",
-// or "under 25" where it starts at nought. A figure whose bounds are equal was counted and is shown as it is.
+// or "under 25" where it starts at nought. A figure whose bounds are equal was counted and is shown as it is, and so is a count
+// whose bounds have only one whole number between them.
 //
 // Nothing here touches the page, so that tests can call it by itself.
 
@@ -56,12 +57,13 @@ export function figure(interval, { scale = 1, least = 1, money = false, before =
   if (interval.lower === null || interval.upper === null) return oneSided(interval, scale, { least, money, wrap, after });
   const lower = interval.lower * scale, upper = interval.upper * scale;
   const arm = Math.max(value - lower, upper - value);
-  if (!(arm > TINY * Math.max(1, Math.abs(value)))) {
+  const whole = least === 1 && scale === 1 && Math.round(lower) === Math.round(upper); // a count whose interval holds one number
+  if (whole || !(arm > TINY * Math.max(1, Math.abs(value)))) {
     return { kind: 'exact', text: wrap(value, exactDecimals(value, least, money)) + after, plus: '', likely: 'exact' };
   }
   const spread = likely(lower, upper, { least, money, wrap, after });
   if (arm > WIDE * Math.abs(value)) {
-    const step = Math.max(least, roundStep((upper - lower) / 2));
+    const step = Math.max(least, roundStep((upper - lower) / 4));
     const decimals = decimalsOf(step, money);
     const low = lower > 0 ? Math.max(0, Math.floor(lower / step + TINY) * step) : Math.floor(lower / step + TINY) * step;
     const high = Math.ceil(upper / step - TINY) * step;
