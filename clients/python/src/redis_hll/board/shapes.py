@@ -21,7 +21,7 @@ PanelName = str
 """`now`, `today`, `7d`, `30d`, `series`, `figures`, `newcomers`, `list.<dimension>`, `funnel`, `campaign`, `retention`, `state`,
 or `sketches`."""
 
-ProblemKind = Literal["no_cube", "wrong_type", "no_group", "unanswerable", "not_configured", "not_kept", "not_allowed", "no_module",
+ProblemKind = Literal["no_cube", "empty", "wrong_type", "no_group", "unanswerable", "not_configured", "not_kept", "not_allowed", "no_module",
                       "busy", "gone", "refused"]
 
 
@@ -406,6 +406,7 @@ class Status(TypedDict):
     text: str | None
     dataset: Literal["there", "empty", "missing", "unknown"]
     problem: Annotated[Problem | None, Field(description="what to type where the dataset is missing or empty")]
+    layout: Annotated[str, Field(description="another one whenever /api/about says something else of this dataset")]
 
 
 class Alive(TypedDict):
