@@ -173,7 +173,7 @@ function datesChosen(event) {
   event.preventDefault();
   const from = byId('date-from').value, to = byId('date-to').value;
   byId('date-to').setCustomValidity(from <= to ? '' : 'This is before the first day.');
-  if (!byId('date-to').reportValidity()) return;
+  if (!byId('datepanel').reportValidity()) return;
   showDates(false);
   show({ ...view, range: 'dates', from, to });
 }

@@ -34,7 +34,7 @@ export function outdated(panel) {
 
 /** What stands in a frame instead of numbers: an explanation, and what to type where that helps. */
 export function instead(problem, filtered) {
-  const lead = { no_group: 'Not kept together with this filter. ', unanswerable: 'Not with this filter. ', not_kept: 'Not kept that long. ',
+  const lead = { empty: 'Nothing yet. ', no_cube: 'No such cube. ', no_group: 'Not kept together with this filter. ', unanswerable: 'Not with this filter. ', not_kept: 'Not kept that long. ',
     not_configured: 'Not set up. ', not_allowed: 'Not allowed. ', busy: 'The server is busy. ', gone: 'The server does not answer. ' }[problem.kind] ?? 'No answer. ';
   const failed = ['refused', 'busy', 'gone', 'wrong_type', 'no_module', 'not_allowed'].includes(problem.kind);
   return h('div', { class: `instead${failed ? ' failed' : ''}` }, failed && icon('warning'),
