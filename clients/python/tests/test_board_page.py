@@ -244,7 +244,7 @@ def test_numbers_are_those_of_the_server(watch, live):
     soon(f"the countries of {command}", lambda: rows(page, "list.country") == [
         (row["country"], *count_of({"rows": [row]})) for row in ask(client, command)["rows"][:10]])
     command = copied(page, "series")
-    soon("page views in all", lambda: key(page, "Page views") == f"{sum(row['events'] for row in ask(client, command)['rows']):,.0f}")
+    soon("events in all", lambda: key(page, "Events") == f"{sum(row['events'] for row in ask(client, command)['rows']):,.0f}")
     soon("revenue", lambda: key(page, "Revenue") == f"€{ask(client, 'HLL.CUBE.COUNT shop LAST 30d')['revenue']:,.0f}")
     command = copied(page, "funnel")
     soon(f"the funnel of {command}", lambda: first_step(page) == {
@@ -585,7 +585,7 @@ def test_charts_are_read_with_keys(watch):
     tip = page.locator("#chart-visitors .tip")
     tip.wait_for()
     last = tip.inner_text()
-    assert "so far" in last and "Page views" in last
+    assert "so far" in last and "Events" in last
     page.keyboard.press("ArrowLeft")
     page.wait_for_function("(last) => document.querySelector('#chart-visitors .tip').innerText !== last", arg=last)
     assert "likely" in tip.inner_text() or "exact" in tip.inner_text()

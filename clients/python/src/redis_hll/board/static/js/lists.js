@@ -7,7 +7,7 @@ import { country, plural, singular } from './words.js';
 
 const orders = new Map(); // of each list the order in which its rows stand, which is kept under pointer and focus
 
-/** A list; `wide` has views and changes too. */
+/** A list; `wide` has events and changes too. */
 export function list({ name, title, dimension, width, wide, panel, view, label, held }, fallback) {
   const answer = panel?.answer;
   const head = { name, title, panel, width: `list ${width}${wide ? ' wide' : ''}` };
@@ -19,7 +19,7 @@ export function list({ name, title, dimension, width, wide, panel, view, label, 
   if (rows.length === 0) return frame(head, h('p', { class: 'muted none-there' }, 'None in this time.'));
   return frame(head,
     h('div', { class: 'rowhead', 'aria-hidden': 'true' }, h('span', {}, singular(dimension)), h('span', {}, 'Visitors'), h('span', {}),
-      wide && [h('span', { class: 'extra' }, 'Views'), h('span', { class: 'extra' }, compared ? 'Change' : '')]),
+      wide && [h('span', { class: 'extra' }, 'Events'), h('span', { class: 'extra' }, compared ? 'Change' : '')]),
     h('ul', { class: 'rows' }, rows.map((row) => h('li', { 'data-key': `${name}=${row.value}` }, rowButton(row, { dimension, most, wide, chosen, label })))),
     foot(answer, rows.length));
 }
@@ -57,7 +57,7 @@ function foot(answer, shown) {
   const sentences = [];
   if (answer.other_events > 0 && answer.events) {
     const share = (100 * answer.other_events) / answer.events;
-    sentences.push(`Less-seen ${plural(answer.dimension).toLowerCase()} are kept together as (other): ${share < 0.1 ? 'under 0.1' : plain(share, share < 10 ? 1 : 0)} % of views. `
+    sentences.push(`Less-seen ${plural(answer.dimension).toLowerCase()} are kept together as (other): ${share < 0.1 ? 'under 0.1' : plain(share, share < 10 ? 1 : 0)} % of events. `
       + `A ${singular(answer.dimension).toLowerCase()} may have up to that many more.`);
   }
   if (answer.values > shown && shown >= 10) {

@@ -1,4 +1,4 @@
-// What the charts look like, as options of ECharts: visitors over page views, and new beside returning.
+// What the charts look like, as options of ECharts: visitors over events, and new beside returning.
 //
 // Axes begin at nought, and two figures get two grids and never two scales in one. A band is an invisible line at the lower
 // bound with the stacked difference above it. The point of a bucket that is not over is hollow and its line dashed.
@@ -74,7 +74,7 @@ const hintRow = (word, value, more) => [h('div', {}, word, h('b', {}, value)), m
 const finished = (rows) => (row, at) => (at === rows.length - 1 && row.unfinished ? null : row);
 const base = (points, hintFor) => ({ points, hintFor, animation: false, textStyle: { fontFamily: FONT }, aria: { enabled: false } });
 
-/** Visitors with their band, the time before, and below them page views. `model`: {question, unit, zone, rows, slots, compared}. */
+/** Visitors with their band, the time before, and below them events. `model`: {question, unit, zone, rows, slots, compared}. */
 export function visitorsOption({ question, unit, zone, rows, slots, compared }, narrow) {
   const times = [...rows.map((row) => row.bucket), ...slots];
   const pad = slots.map(() => null);
@@ -82,7 +82,7 @@ export function visitorsOption({ question, unit, zone, rows, slots, compared }, 
   const closed = rows.map(finished(rows));
   const blue = colour('visitors');
   const most = Math.max(1, ...rows.map((row) => Math.max(row.unique?.upper ?? row.unique?.estimate ?? 0, compared ? row.unique_previous ?? 0 : 0)));
-  const events = keptAxis('views', question, Math.max(1, ...rows.map((row) => row.events ?? 0)), 1);
+  const mostEvents = Math.max(1, ...rows.map((row) => row.events ?? 0));
   const right = narrow ? 18 : 8, labels = narrow ? 5 : 10;
   const hint = (points) => {
     const row = rows[points[0].dataIndex];
@@ -91,7 +91,7 @@ export function visitorsOption({ question, unit, zone, rows, slots, compared }, 
     return h('div', { class: 'tip' }, h('h3', {}, bucket(time, unit, zone, true) + (row?.unfinished ? ', so far' : '')),
       row && hintRow('Visitors', figure?.text ?? 'not kept', figure?.likely),
       row && compared && hintRow('Before', row.unique_previous === null ? 'not known' : plain(Math.round(row.unique_previous))),
-      row && hintRow('Page views', row.events === null ? 'not kept' : plain(row.events)));
+      row && hintRow('Events', row.events === null ? 'not kept' : plain(row.events)));
   };
   return {
     ...base(rows.length, 'Visitors'),
@@ -99,14 +99,14 @@ export function visitorsOption({ question, unit, zone, rows, slots, compared }, 
     grid: [{ left: 48, right, top: 12, height: '60%', outerBoundsMode: 'none' }, { left: 48, right, bottom: 28, height: '17%', outerBoundsMode: 'none' }],
     xAxis: [timeAxis(times, unit, zone, labels, { axisLabel: { show: false } }), timeAxis(times, unit, zone, labels, { gridIndex: 1 })],
     yAxis: [valueAxis('visitors', question, most, 4),
-      valueAxis('views', question, 1, 1, { gridIndex: 1, min: 0, max: events.max, interval: events.max, axisLabel: { ...text(), formatter: (value) => (value ? short(value) : '') } })],
+      valueAxis('events', question, mostEvents, 1, { gridIndex: 1, axisLabel: { ...text(), formatter: (value) => (value ? short(value) : '') } })],
     tooltip: tooltip(hint),
     series: [
       ...band('visitors', [...closed.map((row) => row?.unique ?? null), ...pad], colour('band')),
       ...(compared ? [line('before', [...rows.map((row) => row.unique_previous), ...pad], colour('before'), { width: 1.5, type: [4, 4] }, { z: 2, silent: true })] : []),
       line('Visitors', [...closed.map((row) => row?.unique?.estimate ?? null), ...pad], blue, {}, { showSymbol: rows.length === 1 }),
       ...openEnd(rows, values, blue, true),
-      { name: 'Page views', type: 'bar', xAxisIndex: 1, yAxisIndex: 1, animation: false, barCategoryGap: '28%', barMaxWidth: 40, emphasis: { disabled: true },
+      { name: 'Events', type: 'bar', xAxisIndex: 1, yAxisIndex: 1, animation: false, barCategoryGap: '28%', barMaxWidth: 40, emphasis: { disabled: true },
         itemStyle: { color: colour('views'), borderRadius: [2, 2, 0, 0] },
         data: [...rows.map((row) => ({ value: row.events ?? 0, itemStyle: { opacity: row.unfinished ? 0.55 : 1 } })), ...pad] },
     ],

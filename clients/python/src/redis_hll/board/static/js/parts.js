@@ -39,7 +39,7 @@ export function instead(problem, filtered) {
   const failed = ['refused', 'busy', 'gone', 'wrong_type', 'no_module', 'not_allowed'].includes(problem.kind);
   return h('div', { class: `instead${failed ? ' failed' : ''}` }, failed && icon('warning'),
     h('p', {}, h('b', {}, lead)), h('p', { class: 'muted' }, problem.text),
-    problem.fix && [problem.kind === 'no_group' && h('p', { class: 'muted' }, 'From now on it does both after'), h('code', {}, problem.fix)],
+    problem.fix && h('code', {}, problem.fix),
     filtered && ['no_group', 'unanswerable'].includes(problem.kind) && button('unfilter', { class: 'link' }, {}, 'Show all visitors'));
 }
 

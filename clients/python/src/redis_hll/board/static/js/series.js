@@ -1,4 +1,4 @@
-// The two panels with charts: visitors and page views with the key figures, and new beside returning.
+// The two panels with charts: visitors and events with the key figures, and new beside returning.
 
 import { button, h, icon, s } from './dom.js';
 import { chartElement, updateChart } from './charts.js';
@@ -9,21 +9,21 @@ import { bucket, capital, isoDate, spokenRange, unitWord } from './words.js';
 
 const HOUR = 3600000;
 
-/** Visitors and page views; `figures` is the panel of the key figures. */
+/** Visitors and events; `figures` is the panel of the key figures. */
 export function visitors({ name, title, width, panel, figures, view, label, dataset, table }, fallback) {
   const answer = panel?.answer;
   const toggle = button('table', { class: 'tool', 'aria-pressed': String(table), 'aria-label': 'Show visitors as a table', title: 'As a table' }, { key: 'table-series' }, icon('table'));
   const head = { name, title, width, panel, sub: spokenRange(view.range), tools: answer ? [toggle] : [] };
   if (!answer) return frame(head, keyFigures(figures, dataset, label), fallback);
   return frame(head, keyFigures(figures, dataset, label),
-    h('p', { class: 'legend' }, mark('visitors', 'Visitors'), view.compare && mark('before', 'before'), mark('views', 'Page views')),
+    h('p', { class: 'legend' }, mark('visitors', 'Visitors'), view.compare && mark('before', 'before'), mark('views', 'Events')),
     table ? rowsTable(answer, view.compare) : chartElement('visitors', visitorsLabel(answer, view)));
 }
 
 const mark = (kind, word) => h('span', {}, h('i', { class: `mark ${kind}` }), word);
 
 function visitorsLabel(answer, view) {
-  return `Visitors and page views over ${spokenRange(view.range)}, ${answer.rows.length} points. Arrow keys move through them.`;
+  return `Visitors and events over ${spokenRange(view.range)}, ${answer.rows.length} points. Arrow keys move through them.`;
 }
 
 /** Brings the chart of visitors up to date, when it is on the page. */
@@ -45,13 +45,13 @@ function restOfDay({ unit, zone, rows }) {
 
 function keyFigures(panel, dataset, label) {
   const answer = panel?.answer;
-  if (!answer) return h('dl', { class: 'keys', 'data-key': 'keys' }, h('div', {}, h('dt', {}, 'Page views'), h('dd', {}, '\u00a0')));
+  if (!answer) return h('dl', { class: 'keys', 'data-key': 'keys' }, h('div', {}, h('dt', {}, 'Events'), h('dd', {}, '\u00a0')));
   const { events, events_per_unique: each, converted, measures } = answer;
   const entry = (word, ...parts) => h('div', { 'data-key': `key-${word}` }, h('dt', {}, word), h('dd', {}, parts));
   const amount = (measure) => (dataset.money.includes(measure) ? dataset.currencySign : '');
   return h('dl', { class: 'keys', 'data-key': 'keys', 'data-panel': 'figures' },
-    entry('Page views', events === null ? '–' : plain(events)),
-    each && entry('Views per visitor', figureParts(ratio(each), { strong: 'span' })),
+    entry('Events', events === null ? '–' : plain(events)),
+    each && entry('Events per visitor', figureParts(ratio(each), { strong: 'span' })),
     converted && entry(label('step', converted.step), figureParts(count(converted.unique), { strong: 'span' })),
     converted?.rate && entry('Conversion', figureParts(percent(converted.rate), { strong: 'span' })),
     measures.filter((measure) => measure.sum !== null).slice(0, 3).map((measure) => {
@@ -63,8 +63,8 @@ function keyFigures(panel, dataset, label) {
 }
 
 function rowsTable({ rows, unit, zone }, compared) {
-  const columns = ['When', 'Visitors', 'likely', ...(compared ? ['Before'] : []), 'Page views'];
-  return h('div', { class: 'tablebox', tabindex: '0', role: 'region', 'aria-label': 'Visitors and page views as a table' }, h('table', {},
+  const columns = ['When', 'Visitors', 'likely', ...(compared ? ['Before'] : []), 'Events'];
+  return h('div', { class: 'tablebox', tabindex: '0', role: 'region', 'aria-label': 'Visitors and events as a table' }, h('table', {},
     h('thead', {}, h('tr', {}, columns.map((word) => h('th', { scope: 'col' }, word)))),
     h('tbody', {}, [...rows].reverse().map((row) => {
       const figure = count(row.unique);

@@ -56,5 +56,5 @@ export function sketches({ name, title, panel }, fallback) {
 export function note() {
   return h('div', { class: 'note', id: 'note', tabindex: '-1' }, bar(72, 92, 100, { cls: 'note-bar' }),
     h('p', {}, 'Solid is sure, pale is may be. Visitors are estimated: ± says how far the true number may be off, and holds 19 times out of 20. '
-      + 'Page views, amounts and small numbers are counted exactly.'));
+      + 'Events, amounts and small numbers are counted exactly.'));
 }
