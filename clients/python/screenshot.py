@@ -13,6 +13,7 @@ import io
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -20,6 +21,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE / "src"), str(HERE / "tests"), str(ROOT / "tests")]
 
 import boards  # noqa: E402 (the paths come first)
+import browsers  # noqa: E402
 import redis  # noqa: E402
 import servers  # noqa: E402
 import shop  # noqa: E402
@@ -64,17 +66,20 @@ def main():
     parser.add_argument("--all", action="store_true", help="every width and theme, not only the one that README.md shows")
     given = parser.parse_args()
     server = servers.Server(given.server, str(ROOT / "target" / "servers" / given.server), given.module).start()
-    board = None
     try:
-        with tempfile.TemporaryDirectory() as directory, boards.browser() as chromium:
+        with ExitStack() as opened:
+            directory = opened.enter_context(tempfile.TemporaryDirectory())
+            chromium = opened.enter_context(browsers.browser())
             hll = HLL(redis.Redis(port=server.port))
             shop.fill(hll.cube("shop"), days=62, visits=given.visits, now=int(time.time() * 1000))
-            board = boards.Board(f"redis://127.0.0.1:{server.port}", directory, CONFIG, cubes=())
+            config = Path(directory) / "board.toml"
+            config.write_text(CONFIG, encoding="utf-8")
             given.out.mkdir(parents=True, exist_ok=True)
+            board = opened.enter_context(boards.Board(f"redis://127.0.0.1:{server.port}", "--config", config))
             for theme in ("light", "dark") if given.all else ("light",):
                 for width in WIDTHS if given.all else (1440,):
                     page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-                    page.goto(board.url)
+                    page.goto(board.address)
                     page.wait_for_selector(".funnel tbody tr")
                     page.wait_for_selector("#chart-visitors canvas")
                     page.wait_for_function("!document.querySelector('.blanks')")
@@ -82,8 +87,6 @@ def main():
                     picture(page, given.out / (f"{width}-{theme}.png" if given.all else "board.png"))
                     page.close()
     finally:
-        if board:
-            board.stop()
         server.remove()
 
 

@@ -10,6 +10,7 @@ import math
 import random
 import re
 import shlex
+import signal
 import subprocess
 import time
 import warnings
@@ -18,13 +19,14 @@ import pytest
 import redis
 
 import boards
+import browsers
 import build_static
 import shop
+from browsers import SECONDS, Watched
 from redis_hll import HLL
 from servers import wait_for
 
 AXE = build_static.development() / build_static.AXE
-SECONDS = 15  # how long anything may take to be seen; nothing waits that long where it works
 MOST_WEIGHT = 1_500_000
 QUIET = 2.5  # seconds in which an idle page must send nothing
 BUSY = 3.0  # seconds of events one after the other
@@ -53,12 +55,12 @@ def chromium():
     reason = None
     if not build_static.is_current() or not AXE.is_file():
         reason = "clients/python/build_static.py --tests has not been run"
-    elif boards.browser_path() is None:
+    elif browsers.path() is None:
         reason = "there is no Chromium (Debian's package chromium)"
     if reason:
         warnings.warn(f"THE BOARD'S PAGE IS NOT TESTED: {reason}", stacklevel=1)
         pytest.skip(reason)
-    with boards.browser() as browser:
+    with browsers.browser() as browser:
         yield browser
 
 
@@ -72,51 +74,25 @@ def live(_shared, request, tmp_path_factory):
     client = redis.Redis(port=server.port, protocol=3)
     cube = HLL(client).cube("shop")
     shop.fill(cube, days=40, visits=140, now=int(time.time() * 1000))
-    board = boards.Board(f"redis://127.0.0.1:{server.port}", tmp_path_factory.mktemp("board"), CONFIG, cubes=())
-    yield client, cube, board
-    board.stop()
+    with board_of(server, tmp_path_factory.mktemp("board")) as board:
+        yield client, cube, board
     server.reset()
 
 
-class Watched:
-    """A page whose console, errors and requests are kept."""
-
-    def __init__(self, browser, board, **options):
-        self.context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
-        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=board.url.rstrip("/"))
-        self.page, self.board = self.context.new_page(), board
-        self.said, self.requests, self.responses, self.allowed = [], [], [], []
-        self.page.set_default_timeout(SECONDS * 1000)
-        self.page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("response", self.responses.append)
-
-    def open(self, fragment="", ready=".funnel tbody tr"):
-        self.page.goto(self.board.url + fragment)
-        if ready:
-            self.page.wait_for_selector(ready)
-        return self.page
-
-    def settle(self, page=None):
-        """Until every panel has its answer to what is asked now."""
-        page = page or self.page
-        page.wait_for_function("!document.querySelector('.blanks') && document.querySelectorAll('.panel').length > 8")
-        page.wait_for_selector("#chart-visitors canvas")
-
-    def close(self):
-        self.context.close()
-        said = [line for line in self.said if not any(re.search(pattern, line) for pattern in self.allowed)]
-        assert not said, said
+def board_of(server, directory, more=""):
+    """A board of the shop on a server."""
+    file = directory / "board.toml"
+    file.write_text(CONFIG + more, encoding="utf-8")
+    return boards.Board(f"redis://127.0.0.1:{server.port}", "--config", file)
 
 
 @pytest.fixture
 def watch(chromium, live):
-    """watch(board=..., **options of a browser context): a page; at the end its console must have been silent."""
+    """watch(**options of a browser context): a page; at the end its console must have been silent."""
     opened = []
 
-    def factory(board=live[2], **options):
-        opened.append(Watched(chromium, board, **options))
+    def factory(**options):
+        opened.append(Watched(chromium, live[2].address, **options))
         return opened[-1]
 
     yield factory
@@ -415,10 +391,9 @@ def test_gone_and_back(start, chromium, request, tmp_path):
     server = start(next(iter(request.config.hll_servers)), options={"save": "", "appendonly": "yes", "appendfsync": "always"})
     client = redis.Redis(port=server.port)
     shop.fill(HLL(client).cube("shop"), days=10, visits=30, now=int(time.time() * 1000))
-    board = boards.Board(f"redis://127.0.0.1:{server.port}", tmp_path, CONFIG + "[board.limits]\nalive = 0.5\n", cubes=())
-    watched = Watched(chromium, board)
-    watched.allowed.append("Failed to load resource|ERR_")
-    try:
+    with board_of(server, tmp_path, "[board.limits]\nalive = 0.5\n") as board:
+        watched = Watched(chromium, board.address)
+        watched.allowed.append("Failed to load resource|ERR_")
         page = watched.open()
         watched.settle()
         numbers = card(page, "30d")
@@ -432,17 +407,15 @@ def test_gone_and_back(start, chromium, request, tmp_path):
         again(server)
         page.wait_for_selector("body[data-link=live]")
         page.wait_for_function("!document.querySelector('.banner')")
-        board.freeze()
+        board.process.send_signal(signal.SIGSTOP)
         page.wait_for_selector(".banner.stale")
         assert "old" in page.locator(".banner.stale").inner_text() and card(page, "30d") == numbers
-        board.thaw()
+        board.process.send_signal(signal.SIGCONT)
         page.wait_for_function("!document.querySelector('.banner')")
-        board.stop()
+        board.process.kill()
         page.wait_for_selector(".banner.gone")
         assert "board does not answer" in page.locator(".banner.gone").inner_text() and card(page, "30d") == numbers
-    finally:
         watched.close()
-        board.stop()
 
 
 def again(server):
@@ -455,9 +428,8 @@ def again(server):
 def test_empty_until_the_first_event(start, chromium, request, tmp_path):
     server = start(next(iter(request.config.hll_servers)))
     cube = HLL(redis.Redis(port=server.port)).cube("shop")
-    board = boards.Board(f"redis://127.0.0.1:{server.port}", tmp_path, CONFIG, cubes=())
-    watched = Watched(chromium, board)
-    try:
+    with board_of(server, tmp_path) as board:
+        watched = Watched(chromium, board.address)
         page = watched.open(ready=".instead code")
         assert "HLL.CUBE.CREATE shop" in page.locator("main").inner_text()
         shop.create(cube)
@@ -467,9 +439,7 @@ def test_empty_until_the_first_event(start, chromium, request, tmp_path):
         cube.add("first", step="view", device="mobile", country="DE", channel="direct", page="/")
         page.wait_for_selector('[data-panel="list.country"] .row')
         soon("the first visitor", lambda: card(page, "today") == ("1", ""))
-    finally:
         watched.close()
-        board.stop()
 
 
 def crafted(page, change):
@@ -603,8 +573,8 @@ def test_weight_policy_and_first_paint(watch):
     print(f"the page weighs {weight:,} bytes in {len(own)} answers")
     assert weight < MOST_WEIGHT
     assert all(response.ok for response in own), [response.url for response in own if not response.ok]
-    assert all(response.url.startswith(watched.board.url) for response in own)
-    policy = next(response for response in own if response.url.split("#")[0] == watched.board.url).headers["content-security-policy"]
+    assert all(response.url.startswith(watched.address) for response in own)
+    policy = next(response for response in own if response.url.split("#")[0] == watched.address).headers["content-security-policy"]
     assert all(part in policy for part in STRICT) and "unsafe" not in policy
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
     print(f"first paint with content after {paint:.0f} ms")
