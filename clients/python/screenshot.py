@@ -82,7 +82,7 @@ def main():
                     page.goto(board.address)
                     page.wait_for_selector(".funnel tbody tr")
                     page.wait_for_selector("#chart-visitors canvas")
-                    page.wait_for_function("!document.querySelector('.blanks')")
+                    browsers.until(page, "!document.querySelector('.blanks')")
                     page.wait_for_timeout(1000)
                     picture(page, given.out / (f"{width}-{theme}.png" if given.all else "board.png"))
                     page.close()

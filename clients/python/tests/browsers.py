@@ -4,6 +4,8 @@ import re
 import shutil
 from contextlib import contextmanager
 
+from servers import wait_for
+
 SECONDS = 15  # how long anything may take to be seen; nothing waits that long where it works
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -25,6 +27,11 @@ def browser():
         chromium.close()
 
 
+def until(page, expression, *argument):
+    """Until this expression, or function of one argument, holds in the page."""
+    return wait_for(expression, lambda: page.evaluate(expression, *argument), SECONDS, 0.05)
+
+
 class Watched:
     """A page of a board at this address."""
 
@@ -37,7 +44,7 @@ class Watched:
         self.page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("response", self.responses.append)
+        self.page.on("response", lambda response: self.responses.append(response))
 
     def open(self, fragment="", ready=".funnel tbody tr"):
         """Goes there and waits for an element."""
@@ -47,7 +54,7 @@ class Watched:
 
     def settle(self):
         """Until every panel has its answer to what is asked now."""
-        self.page.wait_for_function("!document.querySelector('.blanks') && document.querySelectorAll('.panel').length > 8")
+        until(self.page, "!document.querySelector('.blanks') && document.querySelectorAll('.panel').length > 8")
         self.page.wait_for_selector("#chart-visitors canvas")
 
     def close(self):

@@ -45,7 +45,7 @@ def _pick(rng, shares):
 def events(now, days, visits, rng):
     """Events of so many days up to `now` (Unix milliseconds), about `visits` visits a day, in order of time."""
     hours = list(accumulate(HOURS))
-    people = []  # (name, device, country, channel)
+    people, made = [], []  # (name, device, country, channel); events
     today = datetime.fromtimestamp(now / 1000, ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(days - 1, -1, -1):
         midnight = int(datetime.fromordinal(today.toordinal() - back).replace(tzinfo=ZoneInfo(ZONE)).timestamp()) * 1000
@@ -65,7 +65,8 @@ def events(now, days, visits, rng):
             for minute in range(60):  # somebody is always there
                 who = people[rng.randrange(len(people))]
                 day.extend(event for event in _visit(who, now - minute * MINUTE - rng.randrange(MINUTE), rng)[:2] if midnight <= event.at <= now)
-        yield from sorted(day, key=lambda event: event.at)
+        made.extend(day)
+    return sorted(made, key=lambda event: event.at)
 
 
 def _visit(who, at, rng):

@@ -4,6 +4,8 @@
 
 import { h } from './dom.js';
 
+const HINT_HEIGHT = 60; // pixels below a chart's top, inside its first grid
+
 const charts = new Map(); // by name: {element, chart, drawn, point, hinted}
 let library = null;
 
@@ -47,14 +49,14 @@ export function updateChart(name, model, option, label, onLoad) {
   const drawn = JSON.stringify([model, document.documentElement.dataset.theme, narrow]);
   if (held?.drawn === drawn) return;
   if (!held) {
-    held = { element, chart: ready.init(element, null, { renderer: 'canvas' }), drawn: '', point: -1, hinted: false, series: 0, points: 0 };
+    held = { element, chart: ready.init(element, null, { renderer: 'canvas' }), drawn: '', point: -1, hinted: false, points: 0 };
     charts.set(key, held);
     resizing.observe(element);
     listen(held);
   }
-  const { points, hintFor, ...drawing } = option(model, narrow);
+  const { points, ...drawing } = option(model, narrow);
   held.chart.setOption(drawing, { replaceMerge: ['series', 'xAxis', 'yAxis', 'grid'] });
-  Object.assign(held, { drawn, points, series: drawing.series.findIndex((each) => each.name === hintFor) });
+  Object.assign(held, { drawn, points });
   if (held.hinted) showHint(held);
 }
 
@@ -67,7 +69,8 @@ function dispose(key) {
 }
 
 function showHint(held) {
-  held.chart.dispatchAction({ type: 'showTip', seriesIndex: held.series, dataIndex: held.point });
+  const x = held.chart.convertToPixel({ xAxisIndex: 0 }, held.point);
+  held.chart.dispatchAction({ type: 'showTip', x, y: HINT_HEIGHT });
 }
 
 /** Arrow keys, Home and End move through the points, Escape hides the hint. */

@@ -212,8 +212,9 @@ function header(standing) {
   const state = standing.state === 'lost' ? 'gone' : standing.state;
   if (document.body.dataset.link !== state) document.body.dataset.link = state;
   const time = clock(standing.since || Date.now(), zone);
-  write(byId('live-text'), standing.state === 'live' ? `live, ${time}` : standing.state === 'waiting' ? LINKS.waiting : `${LINKS[standing.state]} since ${time}`);
-  write(byId('live-where'), standing.state === 'live' ? place(zone) : '');
+  write(byId('live-text'), LINKS[standing.state]);
+  write(byId('live-when'), standing.state === 'waiting' ? '' : standing.state === 'live' ? `, ${time}` : ` since ${time}`);
+  write(byId('live-where'), standing.state === 'live' ? ` ${place(zone)}` : '');
   if (link !== standing.state) {
     if (link) write(byId('announce'), standing.state === 'live' ? 'The board is live.' : `The board has ${LINKS[standing.state]}.`);
     link = standing.state;

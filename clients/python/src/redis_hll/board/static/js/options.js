@@ -72,7 +72,7 @@ function tooltip(formatter) {
 
 const hintRow = (word, value, more) => [h('div', {}, word, h('b', {}, value)), more && h('small', {}, more)];
 const finished = (rows) => (row, at) => (at === rows.length - 1 && row.unfinished ? null : row);
-const base = (points, hintFor) => ({ points, hintFor, animation: false, textStyle: { fontFamily: FONT }, aria: { enabled: false } });
+const base = (points) => ({ points, animation: false, textStyle: { fontFamily: FONT }, aria: { enabled: false } });
 
 /** Visitors with their band, the time before, and below them events. `model`: {question, unit, zone, rows, slots, compared}. */
 export function visitorsOption({ question, unit, zone, rows, slots, compared }, narrow) {
@@ -94,7 +94,7 @@ export function visitorsOption({ question, unit, zone, rows, slots, compared }, 
       row && hintRow('Events', row.events === null ? 'not kept' : plain(row.events)));
   };
   return {
-    ...base(rows.length, 'Visitors'),
+    ...base(rows.length),
     axisPointer: { link: [{ xAxisIndex: 'all' }] },
     grid: [{ left: 48, right, top: 12, height: '60%', outerBoundsMode: 'none' }, { left: 48, right, bottom: 28, height: '17%', outerBoundsMode: 'none' }],
     xAxis: [timeAxis(times, unit, zone, labels, { axisLabel: { show: false } }), timeAxis(times, unit, zone, labels, { gridIndex: 1 })],
@@ -129,7 +129,7 @@ export function newcomersOption({ question, unit, zone, rows }, narrow) {
   };
   const open = (name, stroke) => openEnd(rows, rows.map((row) => row[name]?.estimate ?? null), stroke, false);
   return {
-    ...base(rows.length, 'Returning'),
+    ...base(rows.length),
     grid: [{ left: 48, right: 18, top: 8, bottom: 28, outerBoundsMode: 'none' }],
     xAxis: [timeAxis(rows.map((row) => row.bucket), unit, zone, narrow ? 5 : 5)],
     yAxis: [valueAxis('newcomers', question, most, 4)],

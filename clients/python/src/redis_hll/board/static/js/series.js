@@ -97,7 +97,7 @@ export function updateNewcomers(panel, onLoad) {
 
 function pairEntry(kind, word, interval) {
   const figure = count(interval);
-  return h('div', { title: figure?.likely ?? '' }, h('dt', {}, h('i', { class: `square${kind}` }), word), h('dd', {}, figureParts(figure, { strong: 'span' })));
+  return h('div', { title: figure?.likely ?? '' }, h('dt', {}, h('i', { class: `swatch${kind}` }), word), h('dd', {}, figureParts(figure, { strong: 'span' })));
 }
 
 /** What part is returning and what new: sure from both ends, pale where it may be either. */
