@@ -86,21 +86,24 @@ def test_every_panel_says_what_the_server_says(board, shop, asked):
     found = {name: has_its_shape(board.panel(name, **asked)) for name in PANELS}
 
     for name, window in (("now", {"last": "5m"}), ("today", {"period": "today"}), ("7d", {"last": "7d"}), ("30d", {"last": "30d"})):
-        card, direct = found[name]["answer"], shop.query(where=where, metrics=["unique", "events"], compare=compare, **window)
+        card, direct = found[name]["answer"], shop.query(where=where, metrics=["unique", "events"], **window)
         assert card["unique"] == interval(direct[0].unique) and card["events"] == direct[0].events and card["unique"]["estimate"] > 0
         assert (card["from"], card["to"], card["zone"]) == (millis(direct.from_), millis(direct.to), "Europe/Berlin")
         if compare:
-            assert card["unique_change"] == {"previous": direct[0].changes["unique"].previous, "change": interval(direct[0].changes["unique"].change)}
+            beside = shop.query(where=where, metrics=["unique", "events"], compare="previous", **window)
+            assert card["unique_change"] == {"previous": beside[0].changes["unique"].previous, "change": interval(beside[0].changes["unique"].change)}
+            assert card["compared_to"] == (millis(beside.to) if beside.previous_to else None) and card["previous_to"] == (millis(beside.previous_to) if beside.previous_to else None)
         else:
             assert card["unique_change"] is None and card["previous_from"] is None
         assert card["spark"]["points"]
 
     unit = {"today": "1h"}.get(asked.get("range"), "1d")
-    series, direct = found["series"]["answer"], shop.query(where=where, metrics=["unique", "events"], bucket=unit, fill_zero=True, compare=compare, **stretch)
+    series, direct = found["series"]["answer"], shop.query(where=where, metrics=["unique", "events"], bucket=unit, fill_zero=True, **stretch)
+    beside = {row.bucket: row.changes["unique"].previous for row in shop.query(where=where, metrics=["unique", "events"], bucket=unit, fill_zero=True, compare="previous", **stretch)}
     assert series["unit"] == unit and len(series["rows"]) == len(direct)
     for row, its in zip(series["rows"], direct, strict=True):
         assert (row["bucket"], row["unique"], row["events"]) == (millis(its.bucket), interval(its.unique), its.events)
-        assert row["unique_previous"] == (its.changes["unique"].previous if compare else None)
+        assert row["unique_previous"] == (beside.get(its.bucket) if compare else None)
     assert [row["unfinished"] for row in series["rows"]] == [False] * (len(direct) - 1) + [True]
     assert sum(row["events"] or 0 for row in series["rows"]) > 0
 
