@@ -1,7 +1,7 @@
 """The board as an ASGI application: the page, its files, and the API.
 
-    from redis_hll.board.app import create
-    app = create(settings, AsyncHLL(redis.asyncio.Redis()))
+    from redis_hll.board import BoardSettings, CubeSettings, Hub, create
+    app = create(Hub(BoardSettings(cubes=(CubeSettings("shop"),)), AsyncHLL(redis.asyncio.Redis())))
 
 FastAPI checks what addresses ask for and describes the API (OpenAPI); answers are documents that `hub` has made once for all who
 ask, so nothing is serialized for a single request.
@@ -22,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from .. import __version__
-from ..shells import AsyncHLL
 from . import apipage, shapes
 from .config import BoardSettings, address, is_local
 from .guard import Guard
@@ -97,9 +96,9 @@ def _wrong(error: RequestValidationError) -> str:
     return "; ".join(said[:5])
 
 
-def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> ASGIApp:
+def create(hub: Hub, shown_address: str = "") -> ASGIApp:
     """The application. `shown_address` is that of the server, as it may be shown."""
-    hub = Hub(settings, hll)
+    settings = hub.settings
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -108,7 +107,6 @@ def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> A
 
     app = FastAPI(title="redis-hll board", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None,
                   lifespan=lifespan)
-    app.state.hub = hub
 
     def source_of(dataset: str) -> Source:
         if dataset not in hub.sources:

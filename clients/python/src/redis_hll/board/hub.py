@@ -533,6 +533,8 @@ class Hub:
     def join(self, source: Source, view: View, wanted: Iterable[str], have: Iterable[str]) -> Viewer:
         """A viewer of these panels, who has some of their answers already. Raises Refusal and ViewError."""
         limits = self.settings.limits
+        if self.closing:
+            raise Refusal("the board is being stopped")
         if len(self.viewers) >= limits.viewers:
             self.refused += 1
             raise Refusal(f"there are {limits.viewers} viewers, which is as many as this board takes")
@@ -576,11 +578,15 @@ class Hub:
             self.refused += 1
             raise Refusal("the server has been asked as much as this board may; try again in a few seconds")
 
-    async def close(self) -> None:
-        """Ends all streams and questions, and the connections to the server."""
+    def end_streams(self) -> None:
+        """Ends all streams, and takes no more of them."""
         self.closing = True
         for viewer in list(self.viewers):
             viewer.close()
+
+    async def close(self) -> None:
+        """Ends all streams and questions, and the connections to the server."""
+        self.end_streams()
         tasks = [task for source in self.sources.values() for task in source.tasks]
         for task in tasks:
             task.cancel()

@@ -48,10 +48,6 @@ class Context:
         return self.view.stretch(self.layout.zone)
 
     @property
-    def compare(self) -> Any:
-        return "previous" if self.view.compare else None
-
-    @property
     def unit(self) -> str:
         """How long the buckets of a chart are."""
         return bucket_of(self.view, list(self.layout.tiers), self.layout.zone, self.now)
@@ -113,8 +109,15 @@ def _head(answer: Answer[Any]) -> dict[str, Any]:
     return {"from": millis(answer.from_), "to": millis(answer.to), "zone": answer.zone}
 
 
-def _previous(answer: QueryResult) -> dict[str, Any]:
-    return {"previous_from": _maybe(answer.previous_from), "previous_to": _maybe(answer.previous_to)}
+def _compared(context: Context, asked: dict[str, Any]) -> Generator[Command[Any], Any, tuple[dict[str, Any], QueryResult | None]]:
+    """The question once more beside the time before, and the borders of both sides. By itself, because COMPARE cuts the time to slices that
+    both sides have: it would leave out this day, or this hour, of which the figures are to tell."""
+    if not context.view.compare:
+        return dict.fromkeys(("compared_from", "compared_to", "previous_from", "previous_to")), None
+    answer: QueryResult = yield cube.query(context.layout.key, **asked, compare="previous")
+    known = answer.previous_from is not None
+    return {"compared_from": millis(answer.from_) if known else None, "compared_to": millis(answer.to) if known else None,
+            "previous_from": _maybe(answer.previous_from), "previous_to": _maybe(answer.previous_to)}, answer
 
 
 def _only(answer: QueryResult) -> Row:
@@ -136,9 +139,12 @@ def _card(window: dict[str, Any], words: str, spark: tuple[dict[str, Any], str] 
     """A card of a fixed window; `spark` is the range and the bucket of its small line."""
     def ask(context: Context) -> Question:
         layout, where = context.layout, context.view.where
-        answer: QueryResult = yield cube.query(layout.key, where=where, metrics=["unique", "events"], compare=context.compare, **window)
+        asked = {"where": where, "metrics": ["unique", "events"], **window}
+        answer: QueryResult = yield cube.query(layout.key, **asked)
         row = _only(answer)
         _is_kept(answer, row.unique is not None)
+        borders, beside = yield from _compared(context, asked)
+        changes = _only(beside).changes if beside else {}
         line: shapes.Spark | None = None
         if spark is not None:
             stretch, unit = spark
@@ -147,8 +153,8 @@ def _card(window: dict[str, Any], words: str, spark: tuple[dict[str, Any], str] 
                                              for point in drawn if point.bucket is not None],
                     "unfinished": bool(drawn.rows) and drawn.rows[-1].bucket is not None and context.unfinished(drawn.rows[-1].bucket, unit)}
         return {"window": words, **_head(answer), "unique": interval(row.unique), "events": row.events,
-                "unique_change": change(row.changes.get("unique")), "events_change": change(row.changes.get("events")), **_previous(answer),
-                "wide": answer.wide, "spark": line}
+                "unique_change": change(changes.get("unique")), "events_change": change(changes.get("events")), **borders,
+                "wide": beside is not None and beside.wide, "spark": line}
     return ask
 
 
@@ -168,14 +174,20 @@ def card(name: str, layout: Layout, now: int) -> Callable[[Context], Question]:
 
 def series(context: Context) -> Question:
     unit = context.unit
-    answer: QueryResult = yield cube.query(context.layout.key, where=context.view.where, metrics=["unique", "events"], bucket=unit,
-                                           fill_zero=True, compare=context.compare, **context.stretch)
+    asked: dict[str, Any] = {"where": context.view.where, "metrics": ["unique", "events"], "bucket": unit, "fill_zero": True, **context.stretch}
+    answer: QueryResult = yield cube.query(context.layout.key, **asked)
     _is_kept(answer, any(row.events is not None for row in answer))
-    return {"unit": unit, **_head(answer), **_previous(answer), "rows": [
-        {"bucket": millis(row.bucket), "unique": interval(row.unique), "events": row.events,
-         "unique_previous": row.changes["unique"].previous if "unique" in row.changes else None,
-         "events_previous": _whole(row.changes["events"].previous) if "events" in row.changes else None,
-         "unfinished": context.unfinished(row.bucket, unit)} for row in answer if row.bucket is not None]}
+    borders, beside = yield from _compared(context, asked)
+    before = {row.bucket: row.changes for row in beside} if beside else {}
+    rows: list[shapes.SeriesRow] = []
+    for row in answer:
+        if row.bucket is not None:
+            changes = before.get(row.bucket, {})
+            rows.append({"bucket": millis(row.bucket), "unique": interval(row.unique), "events": row.events,
+                         "unique_previous": changes["unique"].previous if "unique" in changes else None,
+                         "events_previous": _whole(changes["events"].previous) if "events" in changes else None,
+                         "unfinished": context.unfinished(row.bucket, unit)})
+    return {"unit": unit, **_head(answer), **borders, "rows": rows}
 
 
 def _whole(number: float | None) -> int | None:
@@ -228,13 +240,15 @@ def values_of(dimension: str, known: Callable[[str], int]) -> Callable[[Context]
     """The list of a dimension; `known` says how many values the cube has of it."""
     def ask(context: Context) -> Question:
         layout, view = context.layout, context.view.without(dimension)
-        answer: QueryResult = yield cube.query(layout.key, where=view.where, by=dimension, metrics=["unique", "events", *layout.measures], order="unique",
-                                               limit=MOST_ROWS, compare=context.compare, **context.stretch)
+        asked: dict[str, Any] = {"where": view.where, "by": dimension, "order": "unique", "limit": MOST_ROWS, **context.stretch}
+        answer: QueryResult = yield cube.query(layout.key, metrics=["unique", "events", *layout.measures], **asked)
         total: QueryResult = yield cube.query(layout.key, where=view.where, metrics=["events"], **context.stretch)
         _is_kept(answer, bool(answer.rows))
-        return {"dimension": dimension, **_head(answer), **_previous(answer), "rows": [
+        borders, beside = yield from _compared(context, {**asked, "metrics": ["unique"]})
+        changes = {row.by[dimension]: row.changes.get("unique") for row in beside} if beside else {}
+        return {"dimension": dimension, **_head(answer), **borders, "rows": [
             {"value": plain(row.by[dimension]), "unique": interval(row.unique), "events": row.events, "measures": row.measures,
-             "unique_change": change(row.changes.get("unique")), "at_least": row.at_least}
+             "unique_change": change(changes.get(row.by[dimension])), "at_least": row.at_least}
             for row in answer if row.by[dimension] != OTHER], "values": known(dimension), "events": _only(total).events,
             "other_events": answer.other_events}
     return ask

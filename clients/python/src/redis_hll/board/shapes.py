@@ -55,6 +55,9 @@ class Spark(TypedDict):
     unfinished: Annotated[bool, Field(description="the last bucket is not over yet")]
 
 
+Compared = Annotated[int | None, Field(description="the borders that were compared: of now, and of before. Both are cut to slices that both have, so what "
+                                                   "is not over yet is mostly not part of it. Null where nothing is compared, or nothing is known of before")]
+
 # `from` is a word of Python, so shapes that have it are written as calls.
 Card = TypedDict("Card", {
     "window": Annotated[str, Field(description="the range in the server's words: LAST 5m, PERIOD TODAY, ...")],
@@ -63,7 +66,7 @@ Card = TypedDict("Card", {
     "events": int | None,
     "unique_change": Annotated[Change | None, Field(description="null where nothing is compared")],
     "events_change": Change | None,
-    "previous_from": int | None, "previous_to": int | None,
+    "compared_from": Compared, "compared_to": Compared, "previous_from": Compared, "previous_to": Compared,
     "wide": Annotated[bool, Field(description="the interval of the change does not know who came both times")],
     "spark": Spark | None,
 })
@@ -76,7 +79,7 @@ class SeriesRow(TypedDict):
     bucket: Annotated[int, Field(description="where it begins")]
     unique: Interval | None
     events: int | None
-    unique_previous: Annotated[float | None, Field(description="users of the bucket as far from the start of the time before")]
+    unique_previous: Annotated[float | None, Field(description="of the bucket that is compared with this one; null where it is not over yet")]
     events_previous: int | None
     unfinished: Annotated[bool, Field(description="it is not over yet: the figures are those so far")]
 
@@ -84,7 +87,7 @@ class SeriesRow(TypedDict):
 Series = TypedDict("Series", {
     "unit": Annotated[str, Field(description="how long a bucket is: 5m, 1h, 1d, 1w, 1mo")],
     "from": int, "to": int, "zone": str,
-    "previous_from": int | None, "previous_to": int | None,
+    "compared_from": Compared, "compared_to": Compared, "previous_from": Compared, "previous_to": Compared,
     "rows": list[SeriesRow],
 })
 Series.__doc__ = """Users and events over time."""
@@ -150,7 +153,7 @@ class ListRow(TypedDict):
 
 List = TypedDict("List", {
     "dimension": str, "from": int, "to": int, "zone": str,
-    "previous_from": int | None, "previous_to": int | None,
+    "compared_from": Compared, "compared_to": Compared, "previous_from": Compared, "previous_to": Compared,
     "rows": Annotated[list[ListRow], Field(description="at most ten, the value with most users first")],
     "values": Annotated[int, Field(description="how many values the cube knows, in all the time that it keeps")],
     "events": Annotated[int | None, Field(description="events of the range under this filter, to say what part is in (other)")],
