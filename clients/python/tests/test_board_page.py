@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -40,6 +41,9 @@ steps = ["view", "cart", "checkout", "buy"]
 lists = ["page", "country", "device", "channel"]
 currency = "EUR"
 money = ["cost", "revenue"]
+[board.limits]
+share = 0.5
+cpu = 0.8
 """
 STRICT = ("script-src 'self'", "style-src 'self'", "default-src 'none'")
 
@@ -73,7 +77,7 @@ def live(_shared, request, tmp_path_factory):
     server.reset()
     client = redis.Redis(port=server.port, protocol=3)
     cube = HLL(client).cube("shop")
-    shop.fill(cube, days=40, visits=140, now=int(time.time() * 1000))
+    shop.fill(cube, days=63, visits=90, now=int(time.time() * 1000))
     with board_of(server, tmp_path_factory.mktemp("board")) as board:
         yield client, cube, board
     server.reset()
@@ -143,8 +147,13 @@ def ask(client, command):
 
 def copied(page, panel):
     """The first command that a panel copies."""
+    return all_copied(page, panel).split("\n")[0]
+
+
+def all_copied(page, panel):
+    """All of them."""
     page.locator(f'[data-act="copy"][data-panel="{panel}"]').click()
-    return page.evaluate("navigator.clipboard.readText()").split("\n")[0]
+    return page.evaluate("navigator.clipboard.readText()")
 
 
 def until(page, expression, *argument):
@@ -351,10 +360,11 @@ def test_ranges_dates_and_no_comparison(watch, live):
         page.locator(f'#ranges [data-range="{name}"]').click()
         assert f"range={name}" in page.url
         soon(f"{words} in the commands", lambda: words in copied(page, "list.page"))
-    assert "COMPARE PREVIOUS" in copied(page, "30d")
+    soon("a comparison", lambda: "COMPARE PREVIOUS" in all_copied(page, "30d"))
     page.locator("#compare").click()
-    soon("no comparison", lambda: "COMPARE" not in copied(page, "30d"))
-    assert "compare=0" in page.url and page.locator('[data-panel="30d"] .versus b').count() == 0
+    soon("no comparison", lambda: "COMPARE" not in all_copied(page, "30d"))
+    assert "compare=0" in page.url
+    soon("no change on the card", lambda: page.locator('[data-panel="30d"] .versus b').count() == 0)
     page.locator("#compare").click()
     page.locator("#dates").click()
     day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 20 * 86400))
@@ -396,7 +406,7 @@ def test_gone_and_back(start, chromium, request, tmp_path):
     server = start(next(iter(request.config.hll_servers)), options={"save": "", "appendonly": "yes", "appendfsync": "always"})
     client = redis.Redis(port=server.port)
     shop.fill(HLL(client).cube("shop"), days=10, visits=30, now=int(time.time() * 1000))
-    with board_of(server, tmp_path, "[board.limits]\nalive = 0.5\n") as board:
+    with board_of(server, tmp_path, "alive = 0.5\n") as board:
         watched = Watched(chromium, board.address)
         watched.allowed.append("Failed to load resource|ERR_")
         page = watched.open()
@@ -492,7 +502,7 @@ def test_what_is_exact_rough_and_unclear(watch):
     assert plain(page.locator('[data-panel="7d"] .versus b').inner_text()).startswith("↑ 1")
     assert card(page, "30d") == ("–", "")
     cells = page.locator(".funnel tbody tr")
-    assert plain(cells.nth(1).locator("td").first.inner_text()).startswith("4 – 8 %") and cells.nth(1).locator("td").first.locator(".sure").count() == 0
+    assert plain(cells.nth(1).locator("td").first.inner_text()).startswith("4.5 – 8.0 %") and cells.nth(1).locator("td").first.locator(".sure").count() == 0
     assert plain(cells.nth(2).locator("td").first.inner_text()).startswith("under 1.2 %")
     assert plain(page.locator(".heat .rough-cell").first.inner_text()) in ("7 – 14 %", "6 – 14 %")
     assert "over €20" in plain(page.locator(".campaigns").inner_text()) and "under 25" in plain(page.locator(".campaigns").inner_text())
@@ -535,7 +545,7 @@ def test_everybody_can_use_it_at_every_width(watch, theme, width, fragment):
     axe(page, f"{theme} {width} {fragment}")
     for narrower in (width, width - 30):
         page.set_viewport_size({"width": narrower, "height": 900})
-        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), f"wider than {narrower}"
+        until(page, "document.scrollingElement.scrollWidth <= innerWidth")
     out = page.evaluate("""() => [...document.querySelectorAll('.panel *')].filter((e) => !e.closest('.hidden, .tablebox, svg, .chart, thead') && e.getClientRects().length
         && e.getBoundingClientRect().right > e.closest('.panel').getBoundingClientRect().right + 1).map((e) => e.outerHTML.slice(0, 120))""")
     assert not out, out
@@ -611,22 +621,21 @@ def test_at_most_four_drawings_a_second(watch, live):
     assert drawn and len(drawn) <= 4 * spent + 2
 
 
-def test_idle_it_sends_nothing_and_writes_nothing(watch):
-    watched = watch()
-    page = watched.open()
-    watched.settle()
-    wait_for_calm(page)
-    page.evaluate(COUNT_DRAWINGS)
-    before = len(watched.requests)
-    page.wait_for_timeout(QUIET * 1000)
-    assert watched.requests[before:] == []
-    assert len(page.evaluate("window.drawings")) <= 1  # a border of time may have come
-
-
-def wait_for_calm(page):
-    """Until nothing was written for a second: figures such as events per second have come to rest."""
-    page.evaluate(COUNT_DRAWINGS)
-    until(page, "performance.now() - (window.drawings.at(-1) ?? 0) > 1500 && performance.now() > 3000")
+def test_idle_it_sends_nothing_and_writes_nothing(chromium, live, tmp_path):
+    """On a board of its own, which has not been kept busy by other tests."""
+    client, *_ = live
+    with board_of(SimpleNamespace(port=client.connection_pool.connection_kwargs["port"]), tmp_path) as board:
+        watched = Watched(chromium, board.address)
+        page = watched.open()
+        watched.settle()
+        page.evaluate(COUNT_DRAWINGS)
+        until(page, "performance.now() - (window.drawings.at(-1) ?? 0) > 1500")
+        before, drawn = len(watched.requests), len(page.evaluate("window.drawings"))
+        page.wait_for_timeout(QUIET * 1000)
+        assert watched.requests[before:] == []
+        # A border of time may have come, and the first number of events per second.
+        assert len(page.evaluate("window.drawings")) <= drawn + 1
+        watched.close()
 
 
 def test_a_hidden_page_listens_to_nothing(watch, live):

@@ -3,7 +3,7 @@
 import { button, h, s } from './dom.js';
 import { change, count, plain } from './numbers.js';
 import { copyTool, figureParts, instead, outdated, blanks } from './parts.js';
-import { beforeRange } from './words.js';
+import { beforeRange, clock, stretch } from './words.js';
 
 const WIDTH = 280, HEIGHT = 36; // of a small line, which is stretched to its card
 
@@ -37,7 +37,10 @@ function versus(name, answer, changed, figure) {
   if (changed.previous === null) return h('p', { class: 'versus' }, `nothing known of ${beforeRange(name)}`);
   if (changed.change === null) return h('p', { class: 'versus' }, `nobody ${name === 'today' ? 'yesterday until now' : `in ${beforeRange(name)}`}`);
   const words = change(changed.change);
-  return h('p', { class: 'versus', title: words.full }, h('b', { class: words.direction }, words.text), ` vs ${beforeRange(name)}`);
+  const { compared_from: from, compared_to: to, previous_from: earlier, previous_to: until, zone } = answer;
+  const times = from !== null && earlier !== null ? `${stretch(from, to, zone)} beside ${stretch(earlier, until, zone)}: ` : '';
+  const before = name === 'today' && until !== null ? `yesterday until ${clock(until, zone)}` : beforeRange(name);
+  return h('p', { class: 'versus', title: times + words.full }, h('b', { class: words.direction }, words.text), ` vs ${before}`);
 }
 
 function sparkline(spark) {

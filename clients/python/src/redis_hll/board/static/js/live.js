@@ -29,7 +29,7 @@ export async function ask(address) {
 }
 
 export class Live {
-  /** `changed` is called after anything that is to be seen; `restated` when the dataset has come, gone or been filled. */
+  /** `changed` is called after anything that is to be seen; `restated` when the dataset has come, gone, been filled or been declared anew. */
   constructor({ changed, restated }) {
     Object.assign(this, { changed, restated, panels: new Map(), status: null, refused: '', heard: 0, lost: 0, opened: 0, alive: 15000 });
     Object.assign(this, { source: null, question: '', retry: 0, tries: 0, paused: false });
@@ -60,9 +60,9 @@ export class Live {
       this.changed();
     });
     on('status', (status) => {
-      const before = this.status?.dataset;
+      const before = this.status;
       this.status = status;
-      if (before !== undefined && before !== status.dataset) this.restated();
+      if (before && (before.dataset !== status.dataset || before.layout !== status.layout)) this.restated();
     });
     on('panel', (panel) => this.panels.set(panel.panel, { panel, old: false }));
     on('alive', () => {});

@@ -70,7 +70,7 @@ function sign(currency) {
 function follow() {
   dataset = about.datasets.find((each) => each.name === view.cube) ?? about.datasets[0];
   if (!dataset) trouble = 'The board was given nothing to show.';
-  else live.open(dataset.name, view, dataset.panels.filter((panel) => !panel.problem).map((panel) => panel.name));
+  else live.open(dataset.name, view, dataset.panels.filter((panel) => !panel.problem || panel.name === 'state').map((panel) => panel.name));
   schedule();
 }
 

@@ -117,7 +117,7 @@ function settle(rest, length) {
 
 /** Panels that this cube cannot fill, and what would make it. */
 function missing({ panels }) {
-  const without = panels.filter((panel) => panel.problem);
+  const without = panels.filter((panel) => panel.problem && panel.name !== 'state');
   if (without.length === 0) return null;
   return h('section', { class: 'panel w12', 'aria-labelledby': 'title-missing', 'data-key': 'panel-missing' }, h('div', { class: 'head' }, h('h2', { id: 'title-missing' }, 'What this cube could show too')),
     h('dl', { class: 'missing' }, without.map((panel) => h('div', { 'data-key': panel.name }, h('dt', {}, panel.title), h('dd', {}, panel.problem.text, panel.problem.fix && [' ', h('code', {}, panel.problem.fix)])))));
