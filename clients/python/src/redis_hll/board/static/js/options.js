@@ -15,7 +15,7 @@ const highest = new Map(); // the axis of each chart, which grows only when it i
 export function axisFor(most, parts = 4) {
   const room = Math.max(most, 1e-9) * 1.04;
   const power = 10 ** Math.floor(Math.log10(room / parts));
-  const interval = Math.max(1, [1, 2, 2.5, 5, 10].find((lead) => lead * power >= room / parts) * power);
+  const interval = Math.max(1, [1, 2, 2.5, 5, 10].find((lead) => lead * power >= room / parts && (power < 1 || Number.isInteger(lead * power))) * power);
   return { min: 0, max: interval * Math.ceil(room / interval), interval };
 }
 

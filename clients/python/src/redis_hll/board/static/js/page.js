@@ -73,6 +73,13 @@ function panels(known) {
     const entry = live.entry(name, patience);
     return build({ name, title: shown.get(name).title, panel: entry.panel, view, label, dataset, currency: dataset.currencySign, ...more }, fallback(name, entry, view));
   };
+  const wrong = blocked(known);
+  if (wrong) {
+    // Lists leave out the filter on themselves, and so may have numbers: there another value can be chosen.
+    const left = [...shown.keys()].filter((name) => name.startsWith('list.') && live.entry(name, patience).panel?.answer);
+    return [h('section', { class: 'panel w12', 'aria-label': 'Not kept together', 'data-key': 'panel-blocked' }, instead(wrong, true)),
+      left.map((name) => make(list, name, { dimension: shown.get(name).dimension, width: 'w6', wide: true, held: known.held(name) })), strip(known)];
+  }
   const both = (left, right, leftWidth, rightWidth, makeLeft, makeRight) => [makeLeft(shown.has(right) ? leftWidth : 'w12'), makeRight(shown.has(left) ? rightWidth : 'w12')];
   return [
     CARDS.filter((name) => shown.has(name)).map((name) => card({ name, title: shown.get(name).title, entry: live.entry(name, patience), chosen: view.range === name, selectable: name !== 'now' })),
@@ -84,6 +91,14 @@ function panels(known) {
     missing(dataset),
     strip(known),
   ];
+}
+
+/** Why not even the cards can be had under these filters, or null: then it is said once and not in every panel. */
+function blocked({ live, view, patience }) {
+  if (Object.keys(view.filters).length === 0) return null;
+  const problems = CARDS.map((name) => live.entry(name, patience).panel).filter((panel) => panel && !panel.answer).map((panel) => panel.problem);
+  const of = problems.filter((problem) => ['no_group', 'unanswerable'].includes(problem?.kind));
+  return of.length === CARDS.length ? of[0] : null;
 }
 
 /** Lists in rows of twelve: a wide one, one, and two shorter ones above each other; more of them in rows of up to four. */

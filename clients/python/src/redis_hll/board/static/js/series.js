@@ -45,6 +45,7 @@ function restOfDay({ unit, zone, rows }) {
 
 function keyFigures(panel, dataset, label) {
   const answer = panel?.answer;
+  if (!answer && panel?.problem) return null;
   if (!answer) return h('dl', { class: 'keys', 'data-key': 'keys' }, h('div', {}, h('dt', {}, 'Events'), h('dd', {}, '\u00a0')));
   const { events, events_per_unique: each, converted, measures } = answer;
   const entry = (word, ...parts) => h('div', { 'data-key': `key-${word}` }, h('dt', {}, word), h('dd', {}, parts));

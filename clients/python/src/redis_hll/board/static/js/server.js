@@ -48,7 +48,7 @@ export function sketches({ name, title, panel }, fallback) {
   return frame({ name, title, panel, width: 'w12' }, h('dl', { class: 'sketches' }, answer.rows.map((row) => {
     const figure = count(row.estimate);
     return h('div', { 'data-key': `sketch-${row.key}`, title: figure?.likely ?? '' }, h('dt', { title: row.key }, row.title),
-      h('dd', {}, row.problem ? h('span', { class: 'muted', title: row.problem.text }, row.problem.text) : figureParts(figure, { exact: 'exact' })));
+      h('dd', {}, row.problem ? h('span', { class: 'muted', title: row.problem.text }, row.problem.text) : figureParts(figure, { strong: 'span', exact: 'exact' })));
   })));
 }
 

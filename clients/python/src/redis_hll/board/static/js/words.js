@@ -80,11 +80,11 @@ export function country(code) {
   }
 }
 
-/** What a value is shown as: DE of a country as Germany, mobile as Mobile, a path or an empty one as they are. */
+/** What a value is shown as: DE of a country as Germany, mobile of a device as Mobile, others as they are. */
 export function valueName(dimension, value) {
   if (value === '') return '(empty)';
   if (/country|land|region/.test(dimension)) return country(value) ?? value;
-  return /^[a-z][a-z ]*$/.test(value) && !/page|path|url|user/.test(dimension) ? capital(value) : value;
+  return /^[a-z][a-z ]*$/.test(value) && /device|platform|channel|source|medium|step|event|action/.test(dimension) ? capital(value) : value;
 }
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
