@@ -177,7 +177,7 @@ def create(hub: Hub, shown_address: str = "") -> ASGIApp:
             ("redis_hll_board_viewers", "gauge", len(hub.viewers)),
             ("redis_hll_board_panels", "gauge", hub.active),
             ("redis_hll_board_commands_total", "counter", hub.commands),
-            ("redis_hll_board_commands_seconds_total", "counter", f"{hub.budget.spent:.6f}"),
+            ("redis_hll_board_commands_seconds_total", "counter", f"{hub.seconds:.6f}"),
             ("redis_hll_board_failures_total", "counter", hub.failures),
             ("redis_hll_board_refused_total", "counter", hub.refused),
             ("redis_hll_board_cpu_share", "gauge", f"{hub.strain.used:.4f}"),
