@@ -65,13 +65,18 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where to")
     parser.add_argument("--all", action="store_true", help="every width and theme, not only the one that README.md shows")
     given = parser.parse_args()
-    server = servers.Server(given.server, str(ROOT / "target" / "servers" / given.server), given.module).start()
+    server = servers.Server(given.server, str(ROOT / "target" / "servers" / given.server), str(Path(given.module).resolve())).start()
     try:
         with ExitStack() as opened:
             directory = opened.enter_context(tempfile.TemporaryDirectory())
             chromium = opened.enter_context(browsers.browser())
             hll = HLL(redis.Redis(port=server.port))
             shop.fill(hll.cube("shop"), days=62, visits=given.visits, now=int(time.time() * 1000))
+            # Three sketches, and an alert: an exact count of buyers that says something else.
+            for day in ("mon", "tue", "wed"):
+                hll.add_many(f"visitors:{day}", (f"{day}-{user}" for user in range(5000)))
+            bought = round(hll.cube("shop").query(last="7d", where={"step": "buy"}).rows[0].unique.estimate)
+            hll.monitor("hll:accuracy").track(cube="shop", last="7d", where={"step": "buy"}, exact=round(0.94 * bought), context="buyers of the week")
             config = Path(directory) / "board.toml"
             config.write_text(CONFIG, encoding="utf-8")
             given.out.mkdir(parents=True, exist_ok=True)

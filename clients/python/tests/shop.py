@@ -20,7 +20,7 @@ STEPS = ("view", "cart", "checkout", "buy")
 DEVICES = {"mobile": 0.58, "desktop": 0.37, "tablet": 0.05}
 COUNTRIES = {"DE": 0.51, "AT": 0.12, "CH": 0.10, "FR": 0.07, "NL": 0.06, "PL": 0.045, "IT": 0.03, "DK": 0.02, "CZ": 0.016, "SE": 0.013, "BE": 0.01, "ES": 0.006}
 CHANNELS = {"search": 0.36, "direct": 0.28, "social": 0.14, "email": 0.12, "ads": 0.10}
-COST = {"search": 0.21, "direct": 0.0, "social": 0.12, "email": 0.02, "ads": 0.55}  # of a look
+COST = {"search": 0.42, "direct": 0.0, "social": 0.61, "email": 0.12, "ads": 2.4}  # of a look
 PAGES = {"/": 0.30, "/collections/spring": 0.17, "/products/linen-shirt": 0.11, "/sale": 0.10, "/products/canvas-tote": 0.07, "/cart": 0.06,
          "/products/wool-blanket-grey-140x200": 0.05, "/blog/how-to-wash-linen": 0.04, "/checkout": 0.03, "/pages/shipping-and-returns": 0.025,
          "/pages/about": 0.02, "/products/oak-stool": 0.015, "/products/tea-towel": 0.01}
@@ -45,7 +45,9 @@ def _pick(rng, shares):
 def events(now, days, visits, rng):
     """Events of so many days up to `now` (Unix milliseconds), about `visits` visits a day, in order of time."""
     hours = list(accumulate(HOURS))
-    people, made = [], []  # (name, device, country, channel); events
+    made = []
+    # Name, device, country and channel of everybody, of whom some were there before the first day.
+    people = [_person(number, rng) for number in range(4 * visits)]
     today = datetime.fromtimestamp(now / 1000, ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(days - 1, -1, -1):
         midnight = int(datetime.fromordinal(today.toordinal() - back).replace(tzinfo=ZoneInfo(ZONE)).timestamp()) * 1000
@@ -53,8 +55,8 @@ def events(now, days, visits, rng):
         campaign = 1.25 if 11 <= back <= 13 else 1.0
         day = []
         for _ in range(round(visits * weekday * campaign * (1 + 0.002 * (days - back)) * rng.uniform(0.97, 1.03))):
-            if not people or rng.random() < NEWCOMERS:
-                people.append((f"v{len(people)}", _pick(rng, DEVICES), _pick(rng, COUNTRIES), _pick(rng, CHANNELS)))
+            if rng.random() < NEWCOMERS:
+                people.append(_person(len(people), rng))
                 who = people[-1]
             else:
                 who = people[len(people) - 1 - int(len(people) * rng.random() ** 2)]
@@ -67,6 +69,10 @@ def events(now, days, visits, rng):
                 day.extend(event for event in _visit(who, now - minute * MINUTE - rng.randrange(MINUTE), rng)[:2] if midnight <= event.at <= now)
         made.extend(day)
     return sorted(made, key=lambda event: event.at)
+
+
+def _person(number, rng):
+    return f"v{number}", _pick(rng, DEVICES), _pick(rng, COUNTRIES), _pick(rng, CHANNELS)
 
 
 def _visit(who, at, rng):

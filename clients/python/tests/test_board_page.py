@@ -351,6 +351,16 @@ def test_a_filter_without_a_group_says_what_to_type(watch, live):
     page.wait_for_selector('[data-panel="list.country"] .row')
 
 
+def test_filters_that_are_never_kept_together_are_explained_once(watch):
+    watched = watch()
+    page = watched.open("#page=/sale&device=mobile", ready='[data-key="panel-blocked"] code')
+    assert page.locator(".instead").count() == 1 and page.locator(".card").count() == 0
+    axe(page, "not kept together")
+    page.locator('.chip button[aria-label*="Device"]').click()
+    page.wait_for_selector('.card b')
+    assert page.locator('[data-panel="list.page"] .row').count() == 10
+
+
 def test_ranges_dates_and_no_comparison(watch, live):
     client, *_ = live
     watched = watch()

@@ -93,7 +93,7 @@ function oneSided({ lower, upper }, scale, { least, money, wrap, after }) {
 function exactDecimals(value, least, money) {
   if (money) return Math.abs(value) >= 1000 || Number.isInteger(value) ? 0 : 2;
   if (Number.isInteger(value) || least >= 1) return 0;
-  return Math.abs(value) >= 10 ? 1 : 2;
+  return Math.abs(value) >= 10 || least >= 0.1 ? 1 : 2;
 }
 
 /** "likely 101,000 to 107,000": both ends rounded outwards to two digits of half the width. */
