@@ -1,4 +1,4 @@
-"""A made-up shop for the tests of the board and for its picture: a cube, and events that end now.
+"""A made-up shop for the tests of the board, for its picture, and for `scripts/run --board`: a cube, and events that end now.
 
 Visitors come once or again and again, on a device and by a channel that they mostly keep; few of those who look buy; weekdays
 and hours differ; one week sees a campaign. The rates are made up: tests compare what the page shows with what the server says,
@@ -46,8 +46,7 @@ def events(now, days, visits, rng):
     """Events of so many days up to `now` (Unix milliseconds), about `visits` visits a day, in order of time."""
     hours = list(accumulate(HOURS))
     made = []
-    # Name, device, country and channel of everybody, of whom some were there before the first day.
-    people = [_person(number, rng) for number in range(4 * visits)]
+    people = 4 * visits  # of whom some were there before the first day
     today = datetime.fromtimestamp(now / 1000, ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(days - 1, -1, -1):
         midnight = int(datetime.fromordinal(today.toordinal() - back).replace(tzinfo=ZoneInfo(ZONE)).timestamp()) * 1000
@@ -55,33 +54,31 @@ def events(now, days, visits, rng):
         campaign = 1.25 if 11 <= back <= 13 else 1.0
         day = []
         for _ in range(round(visits * weekday * campaign * (1 + 0.002 * (days - back)) * rng.uniform(0.97, 1.03))):
-            if rng.random() < NEWCOMERS:
-                people.append(_person(len(people), rng))
-                who = people[-1]
-            else:
-                who = people[len(people) - 1 - int(len(people) * rng.random() ** 2)]
+            number, people = somebody(people, rng)
             hour = bisect(hours, rng.random() * hours[-1])
             start = midnight + hour * 60 * MINUTE + rng.randrange(60 * MINUTE)
-            day.extend(event for event in _visit(who, start, rng) if event.at <= now)
+            day.extend(event for event in visit(number, start, rng) if event.at <= now)
         if back == 0:
             for minute in range(60):  # somebody is always there
-                who = people[rng.randrange(len(people))]
-                day.extend(event for event in _visit(who, now - minute * MINUTE - rng.randrange(MINUTE), rng)[:2] if midnight <= event.at <= now)
+                day.extend(event for event in visit(rng.randrange(people), now - minute * MINUTE - rng.randrange(MINUTE), rng)[:2] if midnight <= event.at <= now)
         made.extend(day)
     return sorted(made, key=lambda event: event.at)
 
 
-def _person(number, rng):
-    return f"v{number}", _pick(rng, DEVICES), _pick(rng, COUNTRIES), _pick(rng, CHANNELS)
+def somebody(people, rng):
+    """Who comes now: somebody new, or one of the `people` so far, rather a recent one; and how many they are then."""
+    return (people, people + 1) if rng.random() < NEWCOMERS else (people - 1 - int(people * rng.random() ** 2), people)
 
 
-def _visit(who, at, rng):
-    name, device, country, channel = who
+def visit(number, at, rng):
+    """What a visitor of this number does from `at` on. Device, country and channel are those of the number, mostly."""
+    own = random.Random(number)
+    device, country, channel = _pick(own, DEVICES), _pick(own, COUNTRIES), _pick(own, CHANNELS)
     if rng.random() < 0.15:
         device = _pick(rng, DEVICES)
     if rng.random() < 0.4:
         channel = "direct"
-    common = {"device": device, "country": country, "channel": channel}
+    name, common = f"v{number}", {"device": device, "country": country, "channel": channel}
     made = [Event(name, at, {"step": "view", "page": _pick(rng, PAGES), "cost": COST[channel], **common})]
     for _ in range(rng.randrange(4)):
         at += rng.randrange(5_000, 90_000)
