@@ -122,6 +122,13 @@ class Stream:
         self._client.close()
 
 
+def away_from_border(seconds):
+    """Waits until no slice of five minutes ends within so many seconds: visitors now would be others."""
+    left = 300 - time.time() % 300
+    if left < seconds:
+        time.sleep(left + 1)
+
+
 def calls(server, command):
     """How often the server has been given a command."""
     told = {name.lower(): about for name, about in server.info(section="commandstats").items()}
@@ -148,4 +155,4 @@ def fill(hll, key="shop", users=300, days=20, now=None, zone="Europe/Berlin"):
     return cube
 
 
-__all__ = ["Board", "Stream", "calls", "fill", "wait_for"]
+__all__ = ["Board", "Stream", "away_from_border", "calls", "fill", "wait_for"]

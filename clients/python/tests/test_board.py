@@ -128,13 +128,13 @@ def test_what_something_costs_is_the_shortest_of_its_last_times():
 async def test_a_budget_is_empty_when_it_is_spent_and_fills_again(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(cost.time, "monotonic", lambda: now[0])
-    budget = cost.Budget(0.1)
-    budget.spend(cost.BURST + 1)
+    budget = cost.Budget(0.1, 2.0)
+    budget.spend(3.0)
     assert not budget.is_open and not await budget.wait(0)
     now[0] += 9
     assert not budget.is_open
     now[0] += 2
-    assert budget.is_open and await budget.wait(0) and budget.spent == cost.BURST + 1
+    assert budget.is_open and await budget.wait(0) and budget.spent == 3.0
 
 
 def test_a_board_that_takes_too_much_asks_less_often(monkeypatch):

@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections import deque
 
-BURST = 2.0
 FAIR = 0.6
 LONGEST = 300.0
 MOST_STRETCH = 8.0
@@ -41,13 +40,13 @@ class Cost:
 class Budget:
     """Seconds of the server's time. It may be overdrawn by what was begun before, and is then empty for as long as that takes."""
 
-    def __init__(self, share: float) -> None:
-        self.share, self.spent = share, 0.0
-        self._level, self._at = BURST, time.monotonic()
+    def __init__(self, share: float, burst: float) -> None:
+        self.share, self.burst, self.spent = share, burst, 0.0
+        self._level, self._at = burst, time.monotonic()
 
     def _fill(self) -> None:
         now = time.monotonic()
-        self._level = min(BURST, self._level + (now - self._at) * self.share)
+        self._level = min(self.burst, self._level + (now - self._at) * self.share)
         self._at = now
 
     def spend(self, seconds: float) -> None:

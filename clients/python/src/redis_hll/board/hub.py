@@ -506,7 +506,7 @@ class Hub:
         limits = settings.limits
         self.boot = secrets.token_hex(3)
         self.revisions = itertools.count(1)
-        self.budget, self.strain = Budget(limits.share), Strain(limits.cpu)
+        self.budget, self.strain = Budget(limits.share, limits.burst), Strain(limits.cpu)
         self.at_once, self.signals = asyncio.Semaphore(limits.at_once), asyncio.Semaphore(2)
         self.closing = False
         self.viewers: set[Viewer] = set()
