@@ -464,7 +464,30 @@ def test_empty_until_the_first_event(start, chromium, request, tmp_path):
         cube.add("first", step="view", device="mobile", country="DE", channel="direct", page="/")
         page.wait_for_selector('[data-panel="list.country"] .row')
         soon("the first visitor", lambda: card(page, "today") == ("1", ""))
+
+        # Under the pointer rows stay where they are, whatever comes; afterwards the largest is the first.
+        def countries():
+            return [row[0] for row in rows(page, "list.country")]
+
+        page.locator('[data-panel="list.country"] .rows').hover()
+        for number in range(3):
+            cube.add(f"french-{number}", step="view", device="mobile", country="FR", channel="direct", page="/")
+        soon("a second country", lambda: sorted(countries()) == ["DE", "FR"] and card(page, "today") == ("4", ""))
+        assert countries() == ["DE", "FR"]
+        page.mouse.move(0, 0)
+        soon("the order of the numbers", lambda: countries() == ["FR", "DE"])
         watched.close()
+
+
+def test_too_many_viewers(chromium, live, tmp_path):
+    client, *_ = live
+    with board_of(SimpleNamespace(port=client.connection_pool.connection_kwargs["port"]), tmp_path, "viewers = 1\n") as board:
+        first, second = Watched(chromium, board.address), Watched(chromium, board.address)
+        first.open()
+        page = second.open(ready=".banner[role=alert]")
+        assert "no room" in page.locator(".banner").inner_text()
+        first.close()
+        second.close()
 
 
 def crafted(page, change):

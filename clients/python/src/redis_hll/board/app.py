@@ -131,8 +131,9 @@ def create(hub: Hub, shown_address: str = "") -> ASGIApp:
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        if not (STATIC / "index.html").is_file():
-            return HTMLResponse(apipage.frame("The page is not there", "<p>This package was made without the page; the <a href=\"/api\">API</a> is there.</p>"), 404)
+        if not (STATIC / "vendor" / "morphdom.js").is_file():
+            return HTMLResponse(apipage.frame("The page is not there", "<p>This package was made without what the page takes from others; the "
+                                              "<a href=\"/api\">API</a> is there. In a source tree, <code>clients/python/build_static.py</code> brings it.</p>"), 404)
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     @app.get("/api", include_in_schema=False)

@@ -31,7 +31,7 @@ export async function ask(address) {
 export class Live {
   /** `changed` is called after anything that is to be seen; `restated` when the dataset has come, gone, been filled or been declared anew. */
   constructor({ changed, restated }) {
-    Object.assign(this, { changed, restated, panels: new Map(), status: null, refused: '', heard: 0, lost: 0, opened: 0, alive: 15000 });
+    Object.assign(this, { changed, restated, panels: new Map(), status: null, refused: '', wrong: false, heard: 0, lost: 0, opened: 0, alive: 15000 });
     Object.assign(this, { source: null, question: '', retry: 0, tries: 0, paused: false });
   }
 
@@ -42,6 +42,7 @@ export class Live {
       for (const known of this.panels.values()) known.old = true;
       this.opened = performance.now();
       this.refused = '';
+      this.wrong = false;
     }
     Object.assign(this, { question, view, dataset, tries: 0 });
     this.connect();
@@ -62,6 +63,7 @@ export class Live {
     on('status', (status) => {
       const before = this.status;
       this.status = status;
+      this.refused = '';
       if (before && (before.dataset !== status.dataset || before.layout !== status.layout)) this.restated();
     });
     on('panel', (panel) => this.panels.set(panel.panel, { panel, old: false }));
@@ -92,7 +94,7 @@ export class Live {
     const question = this.question;
     ask(`api/${encodeURIComponent(this.dataset)}/state?${parameters(this.view)}`).catch((error) => {
       if (question !== this.question || ![404, 422].includes(error.status)) return;
-      this.refused = error.message;
+      Object.assign(this, { refused: error.message, wrong: true, lost: 0, heard: Date.now() });
       clearTimeout(this.retry);
       this.changed();
     });

@@ -19,6 +19,7 @@ const ROWS = [28, 28, 28, 28, 28, 28, 28, 28];
 export function page(known) {
   const { dataset, live, link } = known;
   const state = live.status?.dataset;
+  if (live.wrong) return [filters(known), banner(link, live, dataset), note()];
   return [filters(known), banner(link, live, dataset), state === 'empty' || state === 'missing' ? h('div', { class: 'grid', 'data-key': 'grid-empty' }, emptyPanel(live.status, dataset), strip(known))
     : h('div', { class: 'grid', 'data-key': `grid-${dataset.name}` }, panels(known)), note()];
 }
@@ -34,10 +35,11 @@ function filters({ dataset, view, label, narrow }) {
 
 function banner(link, live, dataset) {
   const bar = (kind, lead, more, role) => h('div', { class: `banner ${kind}`, role, 'data-key': `banner-${kind}` }, icon('warning'), h('p', {}, h('b', {}, lead), ' ', more));
-  if (live.refused) {
+  if (live.refused && live.wrong) {
     return h('div', { class: 'banner', role: 'alert', 'data-key': 'banner-refused' }, icon('warning'), h('p', {}, h('b', {}, 'The board does not answer this. '), live.refused, ' ',
       button('reset', { class: 'link' }, {}, 'Show everything of the last 30 days')));
   }
+  if (live.refused) return bar('full', 'The board has no room. ', `${live.refused}. The page tries again by itself.`, 'alert');
   const since = () => clock(link.since, dataset.zone);
   if (link.state === 'gone') return bar('gone', `The server does not answer since ${since()}.`, 'Below is what it said last. Nothing is lost by this; the page goes on by itself.', 'alert');
   if (link.state === 'lost') return bar('gone', `The board does not answer since ${since()}.`, 'Below is what it said last; the page goes on by itself.', 'alert');
