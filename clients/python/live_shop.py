@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A made-up shop that is going on, and its board: what `scripts/run --board` shows. Starts a server, fills a cube with some weeks
-that end now (tests/shop.py), starts `redis-hll board`, and then lets visitors come, at the pace of the hour, until it is
-interrupted. Then everything is stopped and removed.
+that end now (tests/shop.py), starts `redis-hll board`, and then lets visitors come until it is interrupted. Then everything is
+stopped and removed.
 """
 
 import argparse
@@ -11,9 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -44,25 +42,25 @@ def arguments():
     parser.add_argument("--server", metavar="PATH", default="redis-server", help="redis-server or valkey-server to start (default: the one found)")
     parser.add_argument("--port", type=int, help="port of the server (default: a free one)")
     parser.add_argument("--listen", default="127.0.0.1:8321", metavar="HOST:PORT", help="where the board is to be seen (default: %(default)s)")
-    parser.add_argument("--visits", type=int, default=8000, help="a day (default: %(default)s)")
+    parser.add_argument("--visits", type=int, default=5000, help="a day, before now (default: %(default)s)")
     parser.add_argument("--days", type=int, default=62, help="that have been already (default: %(default)s)")
+    parser.add_argument("--pace", type=float, default=1.0, help="visits a second from now on (default: %(default)s)")
     parser.add_argument("--module", type=Path, default=ROOT / "target" / "release" / "libredis_hll.so", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if not 10 <= given.visits <= 1_000_000 or not 1 <= given.days <= 400:
-        parser.error("--visits is 10 to 1,000,000 and --days 1 to 400")
+    if not 10 <= given.visits <= 1_000_000 or not 1 <= given.days <= 400 or not 0.01 <= given.pace <= 1000:
+        parser.error("--visits is 10 to 1,000,000, --days 1 to 400, --pace 0.01 to 1,000")
     return given
 
 
-def go_on(cube, visits, board, rng):
+def go_on(cube, given, board, rng):
     """Visitors come until the board ends. What they do later waits in a heap by its time."""
     import shop
 
-    people, waiting, number = MEMORY * visits, [], 0
+    people, waiting, number = MEMORY * given.visits, [], 0
     while board.poll() is None:
         now = int(time.time() * 1000)
-        hour = datetime.fromtimestamp(now / 1000, ZoneInfo(shop.ZONE)).hour
-        expected = visits * shop.HOURS[hour] / sum(shop.HOURS) * TICK / 3600
+        expected = given.pace * TICK
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             who, people = shop.somebody(people, rng)
             for event in shop.visit(who, now, rng):
@@ -98,9 +96,9 @@ def main():
             config.write_text(CONFIG, encoding="utf-8")
             board = subprocess.Popen([sys.executable, "-m", "redis_hll.cli.main", "board", "--url", f"redis://127.0.0.1:{server.port}", "--config", str(config),
                                       "--listen", given.listen])
-            print("      visitors come as they do at this hour, until Ctrl-C", flush=True)
+            print(f"      from now on {given.pace:g} visits a second, until Ctrl-C", flush=True)
             try:
-                return go_on(cube, given.visits, board, random.Random())
+                return go_on(cube, given, board, random.Random())
             finally:
                 board.terminate()
                 board.wait(20)

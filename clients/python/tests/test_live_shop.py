@@ -17,7 +17,7 @@ SHOP = ROOT / "clients" / "python" / "live_shop.py"
 def test_visitors_come_until_it_is_stopped(request):
     server = next(iter(request.config.hll_servers.values()))
     process = subprocess.Popen([sys.executable, str(SHOP), "--server", server, "--module", request.config.option.module, "--listen", "127.0.0.1:0",
-                                "--days", "1", "--visits", "40000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent)
+                                "--days", "2", "--visits", "500", "--pace", "5"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent)
     try:
         lines = []
         while not (found := re.search(r"http://127\S+", lines[-1] if lines else "")):
