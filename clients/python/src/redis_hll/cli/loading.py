@@ -22,7 +22,8 @@ from ..commands import word
 from ..errors import BatchError, HLLError, KeyMissing
 from ..replies import text
 from ..shells import HLL
-from ..sources.files import Columns, InputError, MaxBad, Table, TooManyBad, rows, usual
+from ..sources.columns import Columns, rows, usual
+from ..sources.files import InputError, MaxBad, Table, TooManyBad
 from ..sources.loading import CubeLoading
 from ..sources.streams import Consumer
 from ..times import instant
