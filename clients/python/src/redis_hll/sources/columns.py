@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
-from ..times import millis
+from ..times import EPOCH, MILLISECOND, millis
 from .files import MaxBad, Table, Tally, TooManyBad
 
 MOST_AMOUNT = 1e15  # that a cube takes
@@ -75,12 +75,12 @@ class Columns:
         """The same of many records, by columns, which takes half the time; None where they are not all plain text or not all good, and
         are to be taken one by one."""
         users, times, *values = zip(*records, strict=True)
+        end = len(self.dimensions)
         try:
-            elements = [user.strip().encode("utf-8", "surrogateescape") for user in users]
-            moments = [_read_text(text, self.time_format, self.zone) for text in times] if self.time else [None] * len(records)
-            encoded = [[_encoded(value) for value in column] for column in values[:len(self.dimensions)]]
-            amounts = [[_number_of(value, name) for value in column]
-                       for column, (_, name) in zip(values[len(self.dimensions):], self.measures, strict=True)]
+            elements = _elements(users)
+            moments = _moments(times, self.time_format, self.zone) if self.time else [None] * len(records)
+            encoded = [list(map(_encoded, column)) for column in values[:end]]
+            amounts = [list(map(_number_of, column, repeat(name))) for column, (_, name) in zip(values[end:], self.measures, strict=True)]
         except (AttributeError, TypeError, ValueError):
             return None
         return list(zip(elements, moments, *encoded, *amounts, strict=True)) if all(elements) else None
@@ -150,6 +150,13 @@ def text_of(value: Any) -> str:
     raise ValueError(f"{value!r:.40} is not a single value")
 
 
+def _elements(texts: Sequence[Any]) -> list[bytes]:
+    try:
+        return [text.strip().encode() for text in texts]
+    except UnicodeEncodeError:
+        return [text.strip().encode("utf-8", "surrogateescape") for text in texts]
+
+
 @lru_cache(maxsize=100_000)
 def _encoded(text: str) -> bytes:
     return text.strip().encode("utf-8", "surrogateescape")
@@ -193,6 +200,16 @@ def _read_text(text: str, time_format: str | None, zone: tzinfo) -> int:
     if moment < 0:
         raise ValueError(f"time {text[:40]} is before 1970")
     return moment
+
+
+def _moments(texts: Sequence[Any], time_format: str | None, zone: tzinfo) -> Sequence[int]:
+    """The same of many texts. What nearly all files have, ISO 8601, is read without looking for anything else."""
+    if time_format is None and {text[4:5] for text in texts} == {"-"}:
+        times = map(datetime.fromisoformat, texts)
+        found = [((time if time.tzinfo else time.replace(tzinfo=zone)) - EPOCH) // MILLISECOND for time in times]
+        if min(found) >= 0:
+            return found
+    return [_read_text(text, time_format, zone) for text in texts]
 
 
 def _unix(value: float) -> datetime:
