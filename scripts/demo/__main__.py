@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis_hll.sources.files import InputError, is_pipe
+
 from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream
-from .readers import MOST_VALUES, OTHER, Columns, InputError, Source, Tally, is_pipe
+from .source import MOST_VALUES, OTHER, Columns, Source
 
 if TYPE_CHECKING:
     from .load import Exact
@@ -144,6 +146,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
     import redis
 
     from local_server import Server, ServerError
+    from redis_hll import HLL, HLLError
 
     from .cube import Cube, Shape
     from .load import Progress, load
@@ -156,6 +159,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
     try:
         with Server(binary, ROOT / "redis.conf", options.module.resolve(), options.port, settings) as server:
             client = server.client()
+            hll = HLL(client)
             about = client.info("server")
             name = about.get("server_name", "redis")
             print(f"      {name} {about.get(f'{name}_version', about['redis_version'])} on port {server.port}")
@@ -167,7 +171,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 print(f"      SYNTHETIC events, generated here (seed {seed}): {events:,} events of a made-up shop, up to "
                       f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, five weeks", flush=True)
                 cube = Cube(client, Shape.of(OTHERS, MEASURES, (True, True), SYNTHETIC_VALUES, options.precision))
-                exact, loader = load(client, synthetic_stream(events, seed), Progress(events), cube=cube)
+                exact, loader = load(hll, synthetic_stream(events, seed), Progress(events), cube=cube)
                 funnel_steps: list[str] = list(STEPS)
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
@@ -183,8 +187,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 if options.day is None:
                     has = bool(source.columns.step), bool(source.columns.device)
                     cube = Cube(client, Shape.of(source.other_dimensions, source.measures, has, FILE_VALUES, options.precision))
-                exact, loader = load(client, source, Progress(source.size), lambda: source.position, cube)
-                print_tally(source.tally)
+                exact, loader = load(hll, source, Progress(source.size), lambda: source.position, cube)
+                print_tally(source)
                 if exact.events == 0:
                     raise InputError("no line of the file could be used")
                 funnel_steps = options.funnel
@@ -192,14 +196,15 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                     if step not in exact.steps:
                         raise InputError(f"no event has the step '{step}' (--funnel); {steps_there(exact)}")
             if cube is not None:
-                print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in the server "
-                      f"({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
+                commands, seconds = cube.loaded()
+                print(f"      {exact.events:,} events into a cube by {commands:,} HLL.CUBE.MADD commands; {seconds:.1f} s in the server "
+                      f"({exact.events / max(seconds, 1e-9):,.0f} events a second)"
                       + (f"; {cube.late:,} older than all that it keeps are left out" if cube.late else ""))
             print(f"      {loader.elements:,} elements into sketches by {loader.commands:,} HLL.ADD commands; "
                   f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
 
             per = options.per if not options.day else options.day
-            report = Report(client, exact, funnel_steps, per, cube)
+            report = Report(hll, exact, funnel_steps, per, cube)
             report.print()
             if source is None:
                 print("\n  The events were SYNTHETIC: the figures show how well cubes and sketches count, not how shops do.")
@@ -213,20 +218,21 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
             else:
                 print_next(report, server.port, kept=False)
                 print("\nStopping the server.")
-    except (ServerError, redis.RedisError, OSError) as error:
+    except (ServerError, HLLError, redis.RedisError, OSError) as error:
         print(f"\nERROR: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def print_tally(tally: Tally) -> None:
-    print(f"      {tally.lines:,} lines: {tally.events:,} events, {tally.no_user:,} without a user (skipped), "
+def print_tally(source: Source) -> None:
+    tally = source.tally
+    print(f"      {tally.lines:,} lines: {tally.rows:,} events, {tally.no_user:,} without a user (skipped), "
           f"{tally.bad:,} that could not be read (skipped)")
     for example in tally.examples:
         print(f"        {example}")
     if tally.truncated:
         print(f"      WARNING: {tally.truncated}; what came before is used")
-    for what, number in tally.folded.items():
+    for what, number in source.folded.items():
         print(f"      {number:,} events of {what}s that are not named and not among the {MOST_VALUES} most frequent are counted "
               "together as (other)")
 
@@ -253,16 +259,18 @@ def should_keep(options: argparse.Namespace) -> bool:
 
 def print_next(report: "Report", port: int, kept: bool) -> None:
     """Lines to copy, of commands that this server has and keys that it holds."""
+    from redis_hll.times import millis
+
     from .cube import KEY, key_value
     from .load import device_key, step_key, visitors_key
 
-    exact, answers = report.exact, report.answers
+    exact = report.exact
     periods = [visitors_key(period) for period in (exact.periods if report.cube is None else sorted(exact.periods))]
     devices = [device_key(device) for device in exact.devices]
     steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
     lines: list[list[str]] = []
     if report.cube is not None:
-        cube, now = report.cube, ["AT", str(report.cube.now)]
+        cube, now = report.cube, ["AT", str(millis(report.cube.now))]
         lines += [["HLL.CUBE.SERIES", KEY, "BUCKET", "1d", "LAST", "7d", *now], ["HLL.CUBE.QUERY", KEY, "LAST", "7d", *now, "COMPARE", "PREVIOUS"],
                   ["HLL.CUBE.LIFECYCLE", KEY, "EVERY", "1w", "LAST", "28d", *now], ["HLL.CUBE.INFO", KEY]]
         lines += [["HLL.CUBE.TOP", KEY, name, "10", "LAST", "24h", *now] for name in cube.shape.dimensions[-1:]]
@@ -281,8 +289,7 @@ def print_next(report: "Report", port: int, kept: bool) -> None:
             lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
     print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
     for line in lines:
-        if answers.has(line[0]):
-            print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))
+        print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))
 
 
 if __name__ == "__main__":

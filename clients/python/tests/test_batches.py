@@ -10,6 +10,7 @@ import redis
 from redis_hll import HLL, BatchError, Counted, Event, TooManyCells
 from redis_hll import batches
 from redis_hll.batches import Piece, Progress, RowSender, add_elements, chunks, cut, pack
+from redis_hll.wire import Wire, packed
 
 BEGIN = 1_772_409_600_000  # 2026-03-02T00:00:00Z
 HOUR = 3_600_000
@@ -39,6 +40,45 @@ def test_commands_are_cut_by_number_and_by_bytes(rng):
         assert 0 < len(piece) <= 100 and (sum(map(len, piece)) <= batches.BYTES or len(piece) == 1)
     for piece, behind in zip(pieces, pieces[1:]):
         assert len(piece) == 100 or sum(map(len, piece)) + len(behind[0]) > batches.BYTES, "as full as may be"
+
+
+def test_commands_are_packed_as_the_libraries_pack_them(rng):
+    connection = redis.Connection()
+    for _ in range(200):
+        words = [rng.randbytes(rng.choice((0, 1, 9, 10, 1023, 1024, 5000))) for _ in range(rng.randrange(6))]
+        assert packed("HLL.ADD", words) == b"".join(connection.pack_command("HLL.ADD", *words))
+
+
+def test_after_an_interruption_replies_are_not_those_of_the_next_command(one_server, monkeypatch):
+    """Ctrl-C between two replies: the connection is not used again."""
+    with redis.Redis(port=one_server.port) as client:
+        hll, read = HLL(client), redis.Connection.read_response
+        hll.add("k", "first")
+        left = [2]
+
+        def interrupted(connection, *arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return read(connection, *arguments, **options)
+        monkeypatch.setattr(redis.Connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hll.add_many("k", map(str, range(10_000)))
+        monkeypatch.undo()
+        assert hll.add_many("k", map(str, range(20_000))).elements == 20_000
+        assert hll.estimate("k").holds(20_001) or hll.count("k") == pytest.approx(20_001, rel=0.05)
+
+
+def test_which_clients_are_sent_to_directly(one_server):
+    port = one_server.port
+    for client, direct in ((redis.Redis(port=port), True), (redis.Redis(port=port, single_connection_client=True), False)):
+        with client:
+            assert (Wire.of(client, redis.ResponseError) is not None) == direct
+            hll = HLL(client)
+            assert hll.add_many(f"k{direct}", map(str, range(3000))).elements == 3000 and hll.add_many(f"k{direct}", ["x"]).commands == 1
+            with pytest.raises(BatchError, match="WRONGTYPE"):
+                client.set("text", "x")
+                hll.add_many("text", ["a"])
 
 
 def test_rows_become_words():

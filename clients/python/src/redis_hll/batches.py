@@ -157,6 +157,11 @@ def when(at: Time | None) -> bytes:
     return b"*" if at is None else b"%d" % (at if type(at) is int else millis(at))
 
 
+def whens(times: Sequence[Time | None]) -> list[bytes]:
+    """The words of many."""
+    return list(map(b"%d".__mod__ if set(map(type, times)) == {int} else when, times))
+
+
 def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[bytes, ...]]]:
     """The fields and the words of rows. With `fields`, a row is (element, at, value, value, ...) in their order; otherwise it is
     an Event, and the fields are those that occur."""
@@ -168,7 +173,7 @@ def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str
     elements, times, *columns = zip(*events, strict=True)
     if len(columns) != len(fields):
         raise ValueError(f"a row has {2 + len(columns)} values; with these fields it is an element, a time and {len(fields)} values")
-    return tuple(fields), list(zip([when(at) for at in times], words(elements), *map(words, columns), strict=True))
+    return tuple(fields), list(zip(whens(times), words(elements), *map(words, columns), strict=True))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from ..batches import COMMANDS, ROWS, Piece, RowSender, when
+from ..batches import COMMANDS, ROWS, Piece, RowSender, whens
 from ..commands import Command, Text, word
 from ..commands.cube import Late
 from ..errors import HLLError
@@ -127,7 +127,7 @@ class CubeLoading:
 
     def _flush(self, chunk: list[tuple[Any, ...]]) -> int:
         elements, times, *columns = zip(*chunk, strict=True)
-        packed = list(zip([when(at) for at in times], elements, *columns, strict=True))
+        packed = list(zip(whens(times), elements, *columns, strict=True))
         sender = self._sender
         sender.size = ROWS  # cut as every run cuts
         pieces = [part for piece in sender.pieces(self._fields, packed, self.done) for part in sender.planned(piece, self._known)]
