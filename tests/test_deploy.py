@@ -33,7 +33,7 @@ MONITORING = DEPLOY / "monitoring"
 
 # ---- the configuration and the users --------------------------------------------------------------------------------
 
-ROLES = ["reader", "writer", "operator", "care", "exporter", "replica", "sentinel"]
+ROLES = ["reader", "board", "writer", "operator", "care", "exporter", "replica", "sentinel"]
 
 
 def password(role):
@@ -148,6 +148,8 @@ def test_a_server_does_not_start_with_a_password_nobody_chose(production, newest
 READS_OF_A_READER_NOT = {"hll.export", "hll.probe"}
 OF_A_WRITER = {"hll.create", "hll.add", "hll.merge", "hll.cluster|merge", "hll.cube.create", "hll.cube.add", "hll.cube.madd", "hll.cube.store"}
 OF_CARE = {"hll.count", "hll.merge", "hll.export", "hll.import", "hll.accuracy.track"}
+OF_THE_BOARD = {"hll.count", "hll.estimate", "hll.cube.count", "hll.cube.query", "hll.cube.top", "hll.cube.funnel", "hll.cube.retention", "hll.cube.campaign",
+                "hll.cube.info", "hll.accuracy.alerts", "hll.stats"}
 OF_THE_EXPORTER = {"hll.count", "hll.cube.info"}
 
 
@@ -155,6 +157,8 @@ def may(role, name, flags):
     match role:
         case "reader":
             return "readonly" in flags and name not in READS_OF_A_READER_NOT
+        case "board":
+            return name in OF_THE_BOARD
         case "writer":
             return name in OF_A_WRITER
         case "operator":
@@ -179,8 +183,10 @@ def test_every_role_may_do_what_it_is_for_of_every_command(production, server_na
         name = about[0].decode().lower()
         flags = set(map(str, about[2]))
         words = name.split("|")
-        arguments = ["1"] * (abs(about[1]) - len(words))
         for role in ["default", *ROLES]:
+            # The board may read its own keys only; a key of commands that take several stands behind their number.
+            key = "shop" if role == "board" else "1"
+            arguments = (["1", key] + [key] * 9 if "movablekeys" in flags else [key] * 10)[:max(abs(about[1]) - len(words), 0)]
             allowed = c("ACL", "DRYRUN", role, *words, *arguments) == "OK"
             assert allowed == may(role, name, flags), f"{role} {'may' if allowed else 'may not'} {name}"
 
@@ -189,6 +195,8 @@ OTHERS = {
     "default": (["PING"], ["AUTH", "x", "y"]),
     "reader": (["GET", "k"], ["SET", "k", "v"], ["DUMP", "k"], ["KEYS", "*"], ["CONFIG", "GET", "hll.hash-seed"], ["EVAL", "return 1", "0"],
                ["SUBSCRIBE", "other"], ["CLIENT", "KILL", "TYPE", "normal"], ["MONITOR"], ["DEL", "k"]),
+    "board": (["GET", "shop"], ["SET", "shop", "v"], ["HLL.CUBE.QUERY", "other"], ["HLL.COUNT", "shop", "other"], ["HLL.CUBE.ADD", "shop", "*", "a"], ["DUMP", "shop"],
+              ["INFO"], ["KEYS", "*"], ["CONFIG", "GET", "hll.hash-seed"], ["SUBSCRIBE", "hll:alerts"], ["EVAL", "return 1", "0"], ["HLL.EXPORT", "shop"]),
     "writer": (["GET", "k"], ["FLUSHALL"], ["CONFIG", "GET", "hll.hash-seed"], ["DUMP", "k"], ["RESTORE", "k", "0", "x"], ["KEYS", "*"],
                ["SUBSCRIBE", "hll:alerts"], ["EVAL", "return 1", "0"], ["SET", "k", "v"]),
     "care": (["FLUSHALL"], ["CONFIG", "SET", "save", ""], ["SET", "k", "v"], ["KEYS", "*"], ["SHUTDOWN"]),
@@ -205,7 +213,7 @@ def test_no_role_may_do_what_it_is_not_for(production, server_name):
         for command in refused:
             if (role, command[0]) != ("default", "AUTH"):
                 assert c("ACL", "DRYRUN", role, *command) != "OK", (role, command)
-    for role, allowed in (("reader", ["SUBSCRIBE", "hll:alerts"]), ("reader", ["PING"]), ("reader", ["CLIENT", "SETNAME", "x"]), ("reader", ["SELECT", "1"]),
+    for role, allowed in (("reader", ["SUBSCRIBE", "hll:alerts"]), ("reader", ["PING"]), ("reader", ["CLIENT", "SETNAME", "x"]), ("reader", ["SELECT", "1"]), ("board", ["HELLO"]), ("board", ["HLL.CUBE.QUERY", "shop"]), ("board", ["HLL.ACCURACY.ALERTS", "hll:accuracy"]),
                           ("writer", ["EXPIRE", "k", "9"]), ("writer", ["MULTI"]), ("writer", ["WAIT", "1", "9"]), ("operator", ["CONFIG", "SET", "hll.default-precision", "14"]),
                           ("operator", ["SHUTDOWN"]), ("operator", ["SUBSCRIBE", "hll:alerts"]), ("operator", ["HLL.EXPORT", "k"])):
         assert c("ACL", "DRYRUN", role, *allowed) == "OK", (role, allowed)

@@ -11,7 +11,7 @@ from ..shells import HLL
 from ..sources.files import InputError
 
 CONFIGURATION = "redis-hll.toml"
-KNOWN = {"url": str, "cube": str, "cluster": bool}
+KNOWN = {"url": str, "cube": str, "cluster": bool, "board": dict}
 
 
 def configuration(path: Path | None) -> dict[str, Any]:
@@ -34,15 +34,20 @@ def masked(url: str) -> str:
     return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1:***@", url)
 
 
+def server_of(arguments: argparse.Namespace) -> tuple[str, bool]:
+    """The address of the server, and whether it is a cluster."""
+    url = arguments.url or os.environ.get("REDIS_HLL_URL") or arguments.settings.get("url") or "redis://127.0.0.1:6379"
+    return url, bool(arguments.cluster or arguments.settings.get("cluster"))
+
+
 def connect(arguments: argparse.Namespace) -> tuple[HLL, str]:
     """A client and its address as it may be shown. Raises InputError for an address that is none."""
     import redis
     import redis.cluster
 
-    url = arguments.url or os.environ.get("REDIS_HLL_URL") or arguments.settings.get("url") or "redis://127.0.0.1:6379"
-    kind = redis.cluster.RedisCluster if arguments.cluster or arguments.settings.get("cluster") else redis.Redis
+    url, cluster = server_of(arguments)
     try:
-        client = kind.from_url(url)
+        client = (redis.cluster.RedisCluster if cluster else redis.Redis).from_url(url)
     except (ValueError, redis.RedisError) as error:
         raise InputError(f"{masked(url)}: {error}") from None
     return HLL(client), masked(url)

@@ -15,21 +15,21 @@ from .. import __version__
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
-    from . import loading, questions, transfer
+    from . import board, loading, questions, transfer
 
     common = argparse.ArgumentParser(add_help=False)
     server = common.add_argument_group("server")
     server.add_argument("--url", help="redis://[user:password@]host[:port][/db], rediss:// or unix:// (default: REDIS_HLL_URL, then the "
                                       "configuration, then this machine)")
     server.add_argument("--cluster", action="store_true", help="it is a cluster")
-    server.add_argument("--config", type=Path, metavar="FILE", help="a file with url, cube and cluster (default: redis-hll.toml if it is there)")
+    server.add_argument("--config", type=Path, metavar="FILE", help="a file with url, cube, cluster and [board] (default: redis-hll.toml if it is there)")
     common.add_argument("-o", "--output", choices=("table", "json", "csv"), default="table", help="form of the answer")
     top = argparse.ArgumentParser(prog="redis-hll", description="Distinct counts with intervals, on a server with the redis-hll module.",
                                   allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"redis-hll {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (loading.add_load, loading.add_consume, questions.add_funnel, questions.add_retention, questions.add_top, questions.add_series,
-                transfer.add_export, transfer.add_import):
+                transfer.add_export, transfer.add_import, board.add_board):
         add(commands, common)
     return top
 
