@@ -60,6 +60,7 @@ class FragileConnection:
         self._owner._call(self._converse, commands)
 
     def _converse(self, commands):
+        commands = list(commands)
         self.real.send_packed_command(commands)
         self._answers = []
         for _ in commands:

@@ -21,7 +21,7 @@ from .replies import Reply
 from .results import Counted, Sent
 from .routing import Route
 from .times import Time
-from .wire import Wire, packed
+from .wire import Wire
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,9 +65,8 @@ class Shell:
         """An id that nobody has used: neither this process nor one that was forked from it, nor one that had the same producer."""
         return f"{self._nonce}.{os.getpid():x}.{next(self._numbers)}"
 
-    def _packed(self, made: Sequence[Command[Any]]) -> list[bytes]:
-        stamped = [command.stamped(self.producer, self.new_id) for command in made]
-        return [packed(command.name, command.words) for command in stamped]
+    def _stamped(self, made: Sequence[Command[Any]]) -> list[Command[Any]]:
+        return [command.stamped(self.producer, self.new_id) for command in made]
 
     def _sender(self, key: bytes, late: cube.Late) -> RowSender:
         def new_id(_: Piece) -> bytes:
@@ -110,11 +109,10 @@ class SyncShell(Shell):
 
     def _flush(self, made: Sequence[Command[Any]]) -> list[Any]:
         if self._wire is not None:
-            replies = self._wire.send(self._packed(made))
+            replies = self._wire.send(self._stamped(made))
             return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
         pipeline = self.client.pipeline(transaction=False)
-        for command in made:
-            command = command.stamped(self.producer, self.new_id)
+        for command in self._stamped(made):
             pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         return [_read(command, reply, self.strict) for command, reply in zip(made, pipeline.execute(raise_on_error=False), strict=True)]
 
@@ -159,12 +157,11 @@ class AsyncShell(Shell):
 
     async def _flush(self, made: Sequence[Command[Any]]) -> list[Any]:
         if self._wire is not None:
-            replies = await self._wire.send_awaited(self._packed(made))
+            replies = await self._wire.send_awaited(self._stamped(made))
             return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
         await self._ready()
         pipeline = self.client.pipeline(transaction=False)
-        for command in made:
-            command = command.stamped(self.producer, self.new_id)
+        for command in self._stamped(made):
             pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         replies = await pipeline.execute(raise_on_error=False)
         return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
@@ -399,8 +396,8 @@ class _Rows:
 
     def _exchange(self) -> Exchange[None]:
         events, self._events = self._events, []
-        fields, rows = batches.pack(events, None)
-        pieces = self._sender.pieces(fields, rows, self._number)
+        fields, row_words = batches.pack(events, None)
+        pieces = self._sender.pieces(fields, row_words, self._number)
         self._number += len(events)
         return self._sender.deliver(pieces)
 
@@ -472,8 +469,8 @@ class Cube(CubeCommands, SyncBound):
         sender = self.shell._sender(word(self.key), late)
         number = 0
         for chunk in batches.chunks(rows, ROWS * COMMANDS):
-            names, packed = batches.pack(chunk, fields)
-            self.shell.exchange(sender.deliver(sender.pieces(names, packed, number)))
+            names, row_words = batches.pack(chunk, fields)
+            self.shell.exchange(sender.deliver(sender.pieces(names, row_words, number)))
             number += len(chunk)
         return sender.total
 
@@ -491,8 +488,8 @@ class AsyncCube(CubeCommands, AsyncBound):
         sender = self.shell._sender(word(self.key), late)
         number = 0
         async for chunk in batches.async_chunks(rows, ROWS * COMMANDS):
-            names, packed = batches.pack(chunk, fields)
-            await self.shell.exchange(sender.deliver(sender.pieces(names, packed, number)))
+            names, row_words = batches.pack(chunk, fields)
+            await self.shell.exchange(sender.deliver(sender.pieces(names, row_words, number)))
             number += len(chunk)
         return sender.total
 

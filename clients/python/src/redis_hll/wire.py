@@ -9,6 +9,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from .commands import Command
+
 HEADS = [b"\r\n$%d\r\n" % size for size in range(1024)]  # what stands before a word of so many bytes, the end of the last one included
 
 
@@ -41,12 +43,12 @@ class Wire:
             return None
         return None if getattr(pool, "cache", None) is not None else cls(client, response_error)
 
-    def send(self, commands: list[bytes]) -> list[Any]:
-        """The reply or the error that each command was answered with. Raises what the library raises for broken connections."""
+    def send(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """The reply or the error that each command was answered with; the server works on one while the next is put together. Raises what the library raises for broken connections."""
         connection = self._pool.get_connection(*self._for)
 
         def talk() -> list[Any]:
-            connection.send_packed_command(commands)
+            connection.send_packed_command(packed(command.name, command.words) for command in commands)
             replies: list[Any] = []
             for _ in commands:
                 try:
@@ -62,12 +64,12 @@ class Wire:
         finally:
             self._pool.release(connection)
 
-    async def send_awaited(self, commands: list[bytes]) -> list[Any]:
+    async def send_awaited(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """The same through a client that is awaited."""
         connection = await self._pool.get_connection(*self._for)
 
         async def talk() -> list[Any]:
-            await connection.send_packed_command(commands)
+            await connection.send_packed_command([packed(command.name, command.words) for command in commands])
             replies: list[Any] = []
             for _ in commands:
                 try:
