@@ -259,6 +259,24 @@ python_is_good() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
+# need_board: target/venv-board, the Python client with its live page as `pip install` makes it. Made anew when its files change.
+# Sets BOARD_PYTHON.
+need_board() {
+    local directory="$TARGET/venv-board" source="$ROOT/clients/python" stamp
+    BOARD_PYTHON="$directory/bin/python"
+    stamp="$(cd "$source" && find . -type f -not -path './tests/*' -not -name '*.pyc' -not -path '*/static/vendor/*' -print0 | sort -z |
+        xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1)"
+    if [[ "$(cat "$directory/.stamp" 2>/dev/null)" == "$stamp" ]] && "$BOARD_PYTHON" -c 'import redis_hll.board.serve' 2>/dev/null; then
+        return 0
+    fi
+    say "making target/venv-board"
+    rm -rf "$directory"
+    quietly venv-board "$PYTHON" -m venv "$directory" || die "could not make target/venv-board"
+    quietly pip-install-board "$BOARD_PYTHON" -m pip install --disable-pip-version-check --no-input --only-binary=:all: \
+        "$source[cli,board]" || die "could not install the board"
+    echo "$stamp" >"$directory/.stamp"
+}
+
 # need_server: sets SERVER to a redis-server (7.0 or later) or valkey-server, and sees to redis-cli.
 #
 # Debian's redis-tools already holds the server: redis-check-rdb is the server's program under another name and

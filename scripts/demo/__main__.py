@@ -6,19 +6,23 @@ Arguments are checked before anything slow happens: `--check` only does that, an
 import argparse
 import csv
 import os
+import random
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis_hll.sources.files import InputError, is_pipe
 
-from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream
+from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream, until, visit_now
 from .source import MOST_VALUES, OTHER, Columns, Source
 
 if TYPE_CHECKING:
+    from .cube import Cube
     from .load import Exact
     from .report import Report
 
@@ -50,6 +54,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--keep", action="store_true", help="leave the server running at the end")
     end.add_argument("--stop", action="store_true", help="stop it (default: ask on a terminal, else stop)")
+    end.add_argument("--board", action="store_true", help="show what was loaded as a live page until Ctrl-C; synthetic events end now then, and "
+                                                          "go on. Installs the packages of the page into target/")
 
     made = parser.add_argument_group("synthetic events")
     made.add_argument("--events", type=_number(1, 1_000_000_000), metavar="N", help="how many (default: 500,000)")
@@ -91,6 +97,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
     options.funnel = [step.strip() for step in next(csv.reader([options.funnel or ""], skipinitialspace=True), [])]
     if not all(options.funnel):
         parser.error("--funnel has a step without a name; give values of the step column: --funnel view,cart,pay")
+    if options.day and options.board:
+        parser.error("--board shows a cube, and with --day there is none: events have no times")
     if options.day and options.time:
         parser.error("--day and --time exclude each other")
     return options
@@ -171,7 +179,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 print(f"      SYNTHETIC events, generated here (seed {seed}): {events:,} events of a made-up shop, up to "
                       f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, five weeks", flush=True)
                 cube = Cube(client, Shape.of(OTHERS, MEASURES, (True, True), SYNTHETIC_VALUES, options.precision))
-                exact, loader = load(hll, synthetic_stream(events, seed), Progress(events), cube=cube)
+                stream = synthetic_stream(events, seed, *(until(datetime.now(timezone.utc)) if options.board else ()))
+                exact, loader = load(hll, stream, Progress(events), cube=cube)
                 funnel_steps: list[str] = list(STEPS)
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
@@ -210,6 +219,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 print("\n  The events were SYNTHETIC: the figures show how well cubes and sketches count, not how shops do.")
             elif len(exact.steps) > 1 and not funnel_steps:
                 print("\n  For a funnel, and campaigns by --channel, name steps in their order: --funnel FIRST,SECOND,...")
+            if options.board and cube is not None:
+                return show_board(server.port, cube, report.funnel_steps, None if source is not None else max(1, events // EVENTS_PER_VISITOR))
             if should_keep(options):
                 server.keep()
                 print_next(report, server.port, kept=True)
@@ -222,6 +233,23 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
         print(f"\nERROR: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def show_board(port: int, cube: "Cube", steps: Sequence[str], visitors: int | None) -> int:
+    """The live page, by the Python of BOARD_PYTHON, which has its packages, until somebody ends it. With `visitors`, visits go on."""
+    from .board import Board
+
+    try:
+        with Board(port, cube, steps) as board:
+            rng = random.Random()
+            while (status := board.status) is None:
+                time.sleep(0.5)
+                if visitors is not None:
+                    cube.add(visit_now(rng, visitors))
+    except KeyboardInterrupt:
+        print("\nStopping the board and the server.")
+        return 0
+    return 1 if status else 0
 
 
 def print_tally(source: Source) -> None:
@@ -287,6 +315,9 @@ def print_next(report: "Report", port: int, kept: bool) -> None:
             lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
         if len(devices) > 1:
             lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
+    if report.cube is not None:
+        print("\nThe same as a live page: scripts/run --board" + (f", or of this server:\n\n  redis-hll board --url redis://127.0.0.1:{port} --cube {KEY}"
+                                                              if kept else ""))
     print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
     for line in lines:
         print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))

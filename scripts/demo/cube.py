@@ -163,13 +163,26 @@ class Cube:
 
     def load(self, events: Iterable[Event]) -> None:
         """Sends all events."""
-        counted = HLL(self._client).cube(KEY).add_many(map(self._row, events), fields=(*self.shape.dimensions, *self.shape.measures), late="drop")
-        self.late = counted.late
+        self.late = self._send(self._noted(event) for event in events)
         self.facts.finish()
 
-    def _row(self, event: Event) -> tuple[Any, ...]:
-        values = [self._sent[value] for value in self.shape.values_of(event)]
+    def add(self, events: Iterable[Event]) -> None:
+        """Sends events of which nobody keeps what is true."""
+        self._send(self._row(event, self._values(event)) for event in events)
+
+    def _send(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        return HLL(self._client).cube(KEY).add_many(rows, fields=(*self.shape.dimensions, *self.shape.measures), late="drop").late
+
+    def _values(self, event: Event) -> list[bytes]:
+        return [self._sent[value] for value in self.shape.values_of(event)]
+
+    def _noted(self, event: Event) -> tuple[Any, ...]:
+        values = self._values(event)
         self.facts.note(event, values)
+        return self._row(event, values)
+
+    @staticmethod
+    def _row(event: Event, values: Sequence[bytes]) -> tuple[Any, ...]:
         return (event.user, event.time or 0, *values, *(b"" if number is None else repr(number).encode() for number in event.sums))
 
     def loaded(self) -> tuple[int, float]:

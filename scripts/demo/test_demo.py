@@ -2,19 +2,21 @@
 
 import gzip
 import os
+import random
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as xml
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from demo.__main__ import ROOT, arguments, steps_there
 from demo.cube import Facts, Shape, key_value
-from demo.events import CHANNELS, DEVICES, MEASURES, OTHERS, STEPS, Event, synthetic_stream
+from demo.events import CHANNELS, DEVICES, MEASURES, OTHERS, STEPS, Event, synthetic_stream, until, visit_now
 from demo.load import Exact
 from demo.picture import chosen, svg
 from demo.source import OTHER, Columns, Source
@@ -48,6 +50,26 @@ def test_synthetic_stream_has_as_many_events_as_asked_and_repeats_for_a_seed():
     assert {e.others[0] for e in stream} == set(CHANNELS)
     assert all((e.sums[0] is not None) == (e.step == "landing") and (e.sums[1] is not None) == (e.step == "purchase") for e in stream)
     assert 0.8 * 4000 < len({e.user for e in stream}) <= 4000
+
+
+@pytest.mark.parametrize("now, last", [("2026-11-29T15:20:00+00:00", "2026-11-29T15"), ("2026-11-29T15:10:00+00:00", "2026-11-29T14"),
+                                       ("2026-11-29T00:05:00+01:00", "2026-11-28T22"), ("2026-11-29T00:20:00+00:00", "2026-11-29T00")])
+def test_a_synthetic_stream_may_end_now(now, last):
+    now = datetime.fromisoformat(now)
+    end = datetime.fromisoformat(f"{last}:00+00:00")
+    stream = list(synthetic_stream(20_000, 1, *until(now)))
+    times = [datetime.fromtimestamp(e.time / 1000, timezone.utc) for e in stream]
+    assert end - timedelta(hours=1) < times[-1] < min(now, end + timedelta(minutes=15)) and times == sorted(times)
+    assert (times[-1].date() - times[0].date()).days == 34 and {e.period for e in stream} == {f"{time:%Y-%m-%d}" for time in times}
+
+
+def test_visits_go_on():
+    rng = random.Random(1)
+    visits = [visit_now(rng, 100) for _ in range(300)]
+    now = time.time() * 1000
+    assert all(now - 70_000 < event.time <= now for visit in visits for event in visit)
+    assert {event.step for visit in visits for event in visit} == set(STEPS)
+    assert 50 < sum(int(visit[0].user.removeprefix(b"visitor-")) >= 100 for visit in visits if visit) < 150
 
 
 def test_synthetic_stream_loses_visitors_at_every_step_and_some_skip_steps():
@@ -278,6 +300,8 @@ def scripts_run(*options: str, **more: object) -> "subprocess.CompletedProcess[s
     (["--precision", "19"], "19 is not between 4 and 18"),
     (["nowhere.csv"], "there is no file nowhere.csv"),
     (["--funnel", "a,b"], "--funnel is for a file, and there is none"),
+    (["--board", "--keep"], "not allowed with argument"),
+    (["nowhere.csv", "--day", "d", "--board"], "with --day there is none"),
 ])
 def test_a_wrong_call_is_said_and_is_no_step_that_failed(options, message):
     done = scripts_run(*options)
