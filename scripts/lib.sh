@@ -255,6 +255,14 @@ need_client_venv() {
     echo "$stamp" >"$directory/.stamp"
 }
 
+# need_board_page: what the board's page takes from others (clients/python/build_static.py), and Chromium, in which it is tested.
+# Fails where one of them cannot be had. Needs need_client_venv.
+need_board_page() {
+    quietly build-static "$CLIENT_PYTHON" "$ROOT/clients/python/build_static.py" --tests ||
+        die "could not bring the board's chart library"
+    command -v chromium >/dev/null || need_packages chromium fonts-dejavu-core
+}
+
 python_is_good() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }

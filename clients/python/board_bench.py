@@ -3,9 +3,9 @@
     target/venv-client/bin/python clients/python/board_bench.py --module target/release/libredis_hll.so
     ... --events 1000000 --seconds 30        a shorter one
 
-Starts a server of its own and sends it a cube of `--events` events of thirty days and 200,000 users, in which 80 % of all
-events are views. Then the board runs as its users start it, `--viewers` streams look at all of its panels, and another
-process sends `--rate` events a second. For `--seconds` these are measured:
+Starts a server of its own and sends it a cube of `--events` events of thirty days and 200,000 users. Then the board runs as
+its users start it, `--viewers` streams look at all of its panels, and another process sends `--rate` events a second. For
+`--seconds` these are measured:
 
 * the board: processor time of its process, as a part of one core;
 * the server: what INFO commandstats says that the commands took that the board sends (and nobody else here does), and the processor
@@ -145,7 +145,7 @@ def processor_seconds(pid: int, threads: str = "") -> float:
 
 def asked(client: redis.Redis) -> tuple[int, float]:
     """How many commands the board has sent, and the seconds they took."""
-    found = [about for name, about in client.info("commandstats").items() if name.startswith("cmdstat_hll.") and not name.lower().endswith(("add", "create"))]
+    found = [about for name, about in client.info("commandstats").items() if name.lower().startswith("cmdstat_hll.") and not name.lower().endswith(("add", "create"))]
     return sum(about["calls"] for about in found), sum(about["usec"] for about in found) / 1e6
 
 

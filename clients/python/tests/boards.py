@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -69,7 +70,7 @@ class Stream:
     def __init__(self, address, path, parameters, headers=None):
         self._client = httpx.Client(base_url=address, timeout=httpx.Timeout(SECONDS, read=60))
         self._events = queue.Queue()
-        self.bytes = 0
+        self.bytes, self._socket = 0, None
         self._thread = threading.Thread(target=self._read, args=(path, parameters, headers), daemon=True)
         self._thread.start()
 
@@ -77,6 +78,7 @@ class Stream:
         with contextlib.suppress(httpx.HTTPError, RuntimeError, OSError, AttributeError):
             with self._client.stream("GET", path, params=parameters, headers=headers) as response:
                 self.status, self.headers, kind = response.status_code, response.headers, None
+                self._socket = response.extensions["network_stream"].get_extra_info("socket")
                 for line in response.iter_lines():
                     self.bytes += len(line) + 1
                     if line.startswith("event: "):
@@ -112,12 +114,25 @@ class Stream:
         return found
 
     def close(self):
+        """Goes away, as a closed tab does."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(SECONDS)
         self._client.close()
+
+
+def away_from_border(seconds):
+    """Waits until no slice of five minutes ends within so many seconds: visitors now would be others."""
+    left = 300 - time.time() % 300
+    if left < seconds:
+        time.sleep(left + 1)
 
 
 def calls(server, command):
     """How often the server has been given a command."""
-    found = re.search(r"calls=(\d+)", server.info(section="commandstats").get(f"cmdstat_{command.lower()}", ""))
+    told = {name.lower(): about for name, about in server.info(section="commandstats").items()}
+    found = re.search(r"calls=(\d+)", told.get(f"cmdstat_{command.lower()}", ""))
     return int(found[1]) if found else 0
 
 
@@ -140,4 +155,4 @@ def fill(hll, key="shop", users=300, days=20, now=None, zone="Europe/Berlin"):
     return cube
 
 
-__all__ = ["Board", "Stream", "calls", "fill", "wait_for"]
+__all__ = ["Board", "Stream", "away_from_border", "calls", "fill", "wait_for"]

@@ -111,22 +111,30 @@ def test_all_panels_together_keep_to_their_share():
     rng = random.Random(5)
     for _ in range(200):
         costs = [rng.expovariate(1 / rng.choice([0.0002, 0.005, 0.2])) for _ in range(rng.randrange(1, 200))]
-        spent = sum(one / cost.interval(1.0, one, 0.08, len(costs), 1.0) for one in costs if cost.interval(1.0, one, 0.08, len(costs), 1.0) < cost.LONGEST)
+        weights = [rng.choice([1.0, hub.CARD_WEIGHT]) for _ in costs]
+        waits = [cost.interval(1.0, one, 0.08 * weight / sum(weights), 1.0) for one, weight in zip(costs, weights, strict=True)]
+        spent = sum(one / wait for one, wait in zip(costs, waits, strict=True) if wait < cost.LONGEST)
         assert spent <= 0.08 * cost.FAIR + 1e-9
-    assert cost.interval(1.0, 0.0003, 0.08, 15, 1.0) == 1.0 and cost.interval(1.0, 0.014, 0.08, 15, 1.0) == pytest.approx(4.375)
-    assert cost.interval(1.0, 0.0, 0.08, 0, 3.0) == 3.0 and cost.interval(1.0, 1e9, 0.08, 15, 1.0) == cost.LONGEST
+    assert cost.interval(1.0, 0.0003, 0.08 / 27, 1.0) == 1.0 and cost.interval(1.0, 0.014, 0.08 / 27, 1.0) == pytest.approx(7.875)
+    assert cost.interval(1.0, 0.0, 0.08, 3.0) == 3.0 and cost.interval(1.0, 1e9, 0.08, 1.0) == cost.LONGEST
+
+
+def test_what_something_costs_is_the_shortest_of_its_last_times():
+    found = cost.Cost()
+    assert found.seconds == 0
+    assert [found.took(seconds) for seconds in (0.5, 0.2, 0.9, 0.3, 0.4, 0.7, 0.8)] == [0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3]
 
 
 async def test_a_budget_is_empty_when_it_is_spent_and_fills_again(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(cost.time, "monotonic", lambda: now[0])
-    budget = cost.Budget(0.1)
-    budget.spend(cost.BURST + 1)
+    budget = cost.Budget(0.1, 2.0)
+    budget.spend(3.0)
     assert not budget.is_open and not await budget.wait(0)
     now[0] += 9
     assert not budget.is_open
     now[0] += 2
-    assert budget.is_open and await budget.wait(0) and budget.spent == cost.BURST + 1
+    assert budget.is_open and await budget.wait(0) and budget.spent == 3.0
 
 
 def test_a_board_that_takes_too_much_asks_less_often(monkeypatch):

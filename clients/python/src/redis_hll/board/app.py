@@ -1,7 +1,7 @@
 """The board as an ASGI application: the page, its files, and the API.
 
-    from redis_hll.board.app import create
-    app = create(settings, AsyncHLL(redis.asyncio.Redis()))
+    from redis_hll.board import BoardSettings, CubeSettings, Hub, create
+    app = create(Hub(BoardSettings(cubes=(CubeSettings("shop"),)), AsyncHLL(redis.asyncio.Redis())))
 
 FastAPI checks what addresses ask for and describes the API (OpenAPI); answers are documents that `hub` has made once for all who
 ask, so nothing is serialized for a single request.
@@ -22,7 +22,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from .. import __version__
-from ..shells import AsyncHLL
 from . import apipage, shapes
 from .config import BoardSettings, address, is_local
 from .guard import Guard
@@ -97,9 +96,9 @@ def _wrong(error: RequestValidationError) -> str:
     return "; ".join(said[:5])
 
 
-def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> ASGIApp:
+def create(hub: Hub, shown_address: str = "") -> ASGIApp:
     """The application. `shown_address` is that of the server, as it may be shown."""
-    hub = Hub(settings, hll)
+    settings = hub.settings
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -108,7 +107,6 @@ def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> A
 
     app = FastAPI(title="redis-hll board", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None,
                   lifespan=lifespan)
-    app.state.hub = hub
 
     def source_of(dataset: str) -> Source:
         if dataset not in hub.sources:
@@ -133,8 +131,9 @@ def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> A
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        if not (STATIC / "index.html").is_file():
-            return HTMLResponse(apipage.frame("The page is not there", "<p>This package was made without the page; the <a href=\"/api\">API</a> is there.</p>"), 404)
+        if not (STATIC / "vendor" / "morphdom.js").is_file():
+            return HTMLResponse(apipage.frame("The page is not there", "<p>This package was made without what the page takes from others; the "
+                                              "<a href=\"/api\">API</a> is there. In a source tree, <code>clients/python/build_static.py</code> brings it.</p>"), 404)
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     @app.get("/api", include_in_schema=False)
@@ -179,7 +178,7 @@ def create(settings: BoardSettings, hll: AsyncHLL, shown_address: str = "") -> A
             ("redis_hll_board_viewers", "gauge", len(hub.viewers)),
             ("redis_hll_board_panels", "gauge", hub.active),
             ("redis_hll_board_commands_total", "counter", hub.commands),
-            ("redis_hll_board_commands_seconds_total", "counter", f"{hub.budget.spent:.6f}"),
+            ("redis_hll_board_commands_seconds_total", "counter", f"{hub.seconds:.6f}"),
             ("redis_hll_board_failures_total", "counter", hub.failures),
             ("redis_hll_board_refused_total", "counter", hub.refused),
             ("redis_hll_board_cpu_share", "gauge", f"{hub.strain.used:.4f}"),

@@ -95,13 +95,14 @@ class SketchSettings:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Everything that is bounded. Seconds, and numbers of things; `share` is the part of one core that questions may take on the
-    server, `cpu` the part of one that the board itself may take before it asks less often."""
+    server, `burst` the seconds that may be taken of it at once, `cpu` the part of one that the board itself may take before it asks less often."""
 
     viewers: int = 200
     views: int = 32
     answers: int = 1000
     at_once: int = 4
     share: float = 0.08
+    burst: float = 2.0
     cpu: float = 0.07
     tick: float = 0.5
     alive: float = 15.0

@@ -1,34 +1,52 @@
 """What questions may cost: how the board stays a small part of what the server does, whatever is looked at.
 
-Every command's time is measured, from sending to the reply, which is no less than what the server takes for it. A `Budget` is a
+The time of every answer is measured, from sending to the reply, which is no less than what the server takes for it, and more where
+machine and network are busy with something else; so what counts is the shortest of the last five (`Cost`). A `Budget` is a
 bucket that fills at `share` seconds a second and from which that time is taken; while it is empty nothing is asked. So that cheap
-panels stay fresh beside expensive ones, each panel that is looked at has an equal part of the time, and is asked again no sooner
-than its last answer cost, divided by that part: with fifteen panels and a share of 8 %, one that takes 0.3 ms every second, one that takes 14 ms
-every four seconds. (`FAIR` of the share is given out like this, the rest is for first answers.)
+panels stay fresh beside expensive ones, each panel that is looked at has its part of the time, by its weight, and is asked again no
+sooner than its answer costs, divided by that part: of fifteen panels, four of them cards with a weight of 4, and a share of 8 %, one that takes
+0.3 ms each second, one that takes 14 ms every eight. (`FAIR` of the share is given out like this, the rest is for first answers.)
 
 `Strain` watches what the board itself takes of a processor, and stretches all intervals while that is too much.
 """
 
 import asyncio
 import time
+from collections import deque
 
-BURST = 2.0
 FAIR = 0.6
 LONGEST = 300.0
 MOST_STRETCH = 8.0
 MEASURE = 2.0
 
 
+class Cost:
+    """What something costs the server."""
+
+    def __init__(self) -> None:
+        self._took: deque[float] = deque(maxlen=5)
+
+    def took(self, seconds: float) -> float:
+        """Notes how long it took this time, and answers what it costs."""
+        self._took.append(seconds)
+        return self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """What it costs; 0 before it was ever asked."""
+        return min(self._took, default=0.0)
+
+
 class Budget:
     """Seconds of the server's time. It may be overdrawn by what was begun before, and is then empty for as long as that takes."""
 
-    def __init__(self, share: float) -> None:
-        self.share, self.spent = share, 0.0
-        self._level, self._at = BURST, time.monotonic()
+    def __init__(self, share: float, burst: float) -> None:
+        self.share, self.burst, self.spent = share, burst, 0.0
+        self._level, self._at = burst, time.monotonic()
 
     def _fill(self) -> None:
         now = time.monotonic()
-        self._level = min(BURST, self._level + (now - self._at) * self.share)
+        self._level = min(self.burst, self._level + (now - self._at) * self.share)
         self._at = now
 
     def spend(self, seconds: float) -> None:
@@ -54,9 +72,9 @@ class Budget:
         return True
 
 
-def interval(base: float, cost: float, share: float, active: int, stretch: float) -> float:
-    """Seconds until a panel may be asked again: `base` at least, and so long that all `active` ones together keep to the share."""
-    return min(LONGEST, max(base * stretch, cost * max(active, 1) / (share * FAIR)))
+def interval(base: float, cost: float, part: float, stretch: float) -> float:
+    """Seconds until a panel may be asked again: `base` at least, and so long that it keeps to its part of the server's time."""
+    return min(LONGEST, max(base * stretch, cost / (part * FAIR)))
 
 
 class Strain:

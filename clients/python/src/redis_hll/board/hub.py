@@ -29,7 +29,7 @@ from ..results import CubeInfo, QueryResult
 from ..shells import AsyncHLL
 from . import panels, shapes
 from .config import BoardSettings, CubeSettings, Limits, SketchSettings, names
-from .cost import Budget, Strain, interval
+from .cost import Budget, Cost, Strain, interval
 from .discovery import Layout, layout, problem, step_dimension
 from .panels import Context, PanelProblem, Question, plain
 from .views import View, ViewError
@@ -38,7 +38,7 @@ log = logging.getLogger("redis_hll.board")
 
 STATE_EVERY, LAYOUT_EVERY, IDLE_SECONDS, RATE_SECONDS = 10.0, 10.0, 5.0, 10.0
 BASE = {"state": 2.0}
-CARD_BASE, OTHER_BASE = 0.4, 1.0
+CARD_BASE, OTHER_BASE, CARD_WEIGHT = 0.4, 1.0, 4.0
 FIXED = ("series", "figures", "newcomers", "funnel", "campaign", "retention")
 EMPTY_VIEW = View("30d", None, (), False)
 
@@ -117,7 +117,7 @@ class Entry:
         self.document: Any = {"panel": name, "view": said, "revision": f"{boot}-0", "at": 0, "commands": [], "problem": None, "answer": None}
         self.data = b""
         self.generation = -1
-        self.cost, self.started, self.used = 0.0, -1e9, 0.0
+        self.cost, self.started = Cost(), -1e9
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -129,6 +129,11 @@ class Entry:
     def base(self) -> float:
         """Seconds between two questions at least."""
         return CARD_BASE if self.name in shapes.CARDS else BASE.get(self.name, OTHER_BASE)
+
+    @property
+    def weight(self) -> float:
+        """How many parts of the time it has: the cards are what people look at first, and cheap."""
+        return CARD_WEIGHT if self.name in shapes.CARDS else 1.0
 
     def put(self, revision: str, answer: Any, found: shapes.Problem | None, commands: list[str]) -> bool:
         """Takes an answer, and says whether it is another one than the last."""
@@ -159,7 +164,7 @@ class Source:
         self._polled = self._described = -1e9
         self._polling = asyncio.Lock()
         self._step_values: list[str] = []
-        self._cost = 0.0
+        self._cost = Cost()
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -285,8 +290,7 @@ class Source:
                 self._failed(error)
             else:
                 self._came(signal)
-                seconds = time.perf_counter() - began
-                self._cost = seconds if not self._cost else 0.7 * self._cost + 0.3 * seconds
+                self.hub.budget.spend(self._cost.took(time.perf_counter() - began))
             self._polled = time.monotonic()
 
     async def _look(self) -> Any:
@@ -390,32 +394,39 @@ class Source:
             elif now - nobody_since > IDLE_SECONDS:
                 return
             self._wake.clear()
+            soonest = tick = min(5.0, max(self.limits.tick, 20 * self._cost.seconds))
             try:
-                if self.viewers and self.hub.budget.is_open:
+                if self.viewers and self.hub.budget.is_open and time.monotonic() - self._polled >= tick:
                     await self.poll()
                 self.hub.strain.measure()
                 if self.status["server"] == "live":
-                    self._start_due()
+                    soonest = min(soonest, self._start_due())
             except Exception:
                 log.exception("%s: this is a defect of the board, it goes on", self.name)
-            tick = min(5.0, max(self.limits.tick, 20 * self._cost))
             with suppress(TimeoutError):
-                async with asyncio.timeout(tick):
+                async with asyncio.timeout(max(0.05, min(soonest, self._polled + tick - time.monotonic()) if self.viewers else tick)):
                     await self._wake.wait()
 
-    def _start_due(self) -> None:
+    def _start_due(self) -> float:
+        """Asks what is due, cards first, and answers in how many seconds the next panel is due."""
         looked_at = [entry for entry in self.entries.values() if entry.viewers]
-        active = self.hub.active
-        for entry in sorted(looked_at, key=lambda entry: (entry.is_known, entry.name not in shapes.CARDS, entry.started)):
-            if entry.task is None and self._is_due(entry, active) and self.hub.budget.is_open:
-                self.refresh(entry)
+        weights, soonest = self.hub.weights, self.limits.tick
+        for entry in sorted(looked_at, key=lambda entry: (entry.is_known, -entry.weight, entry.started)):
+            if entry.task is None and (left := self._due_in(entry, weights)) is not None:
+                if left <= 0 and self.hub.budget.is_open:
+                    self.refresh(entry)
+                else:
+                    soonest = min(soonest, max(left, 0.02))
+        return soonest
 
-    def _is_due(self, entry: Entry, active: int) -> bool:
+    def _due_in(self, entry: Entry, weights: float) -> float | None:
+        """In how many seconds a panel may be asked again; None for one whose answer is still right."""
         since = time.monotonic() - entry.started
         if not entry.is_known:
-            return since >= 1.0
-        is_old = entry.generation != self.generation or entry.name == "state" and since >= STATE_EVERY
-        return is_old and since >= interval(entry.base, entry.cost, self.limits.share, active, self.hub.strain.stretch)
+            return 1.0 - since
+        if entry.generation == self.generation:
+            return STATE_EVERY - since if entry.name == "state" else None
+        return interval(entry.base, entry.cost.seconds, self.limits.share * entry.weight / weights, self.hub.strain.stretch) - since
 
     def refresh(self, entry: Entry) -> "asyncio.Task[None]":
         """Asks a panel again, unless that is under way."""
@@ -430,8 +441,7 @@ class Source:
                 generation, began = self.generation, time.perf_counter()
                 commands: list[str] = []
                 answer, why = await self._answer(entry, commands)
-                seconds = time.perf_counter() - began
-                entry.cost = seconds if not entry.cost else 0.7 * entry.cost + 0.3 * seconds
+                self.hub.budget.spend(entry.cost.took(time.perf_counter() - began))
             if why is not None and why["kind"] == "gone" and entry.is_known:
                 return  # the last numbers stay; the status says that there are no newer ones
             entry.generation = generation
@@ -496,11 +506,12 @@ class Hub:
         limits = settings.limits
         self.boot = secrets.token_hex(3)
         self.revisions = itertools.count(1)
-        self.budget, self.strain = Budget(limits.share), Strain(limits.cpu)
+        self.budget, self.strain = Budget(limits.share, limits.burst), Strain(limits.cpu)
         self.at_once, self.signals = asyncio.Semaphore(limits.at_once), asyncio.Semaphore(2)
         self.closing = False
         self.viewers: set[Viewer] = set()
         self.commands = self.failures = self.refused = 0
+        self.seconds = 0.0
         self.sources: dict[str, Source] = {name: Source(self, name, cube) for name, cube in names(settings).items()}
         if settings.sketches:
             self.sources["sketches"] = Source(self, "sketches", settings.sketches)
@@ -509,6 +520,11 @@ class Hub:
     def active(self) -> int:
         """How many panels are looked at."""
         return sum(bool(entry.viewers) for source in self.sources.values() for entry in source.entries.values())
+
+    @property
+    def weights(self) -> float:
+        """The weights of all panels that are looked at."""
+        return sum(entry.weight for source in self.sources.values() for entry in source.entries.values() if entry.viewers)
 
     async def run(self, command: Command[Any]) -> Any:
         """Sends a command, for so long at most, and notes what it took. Raises what the client raises, and TimeoutError."""
@@ -521,7 +537,7 @@ class Hub:
             self.failures += not isinstance(error, HLLError)
             raise
         finally:
-            self.budget.spend(time.perf_counter() - began)
+            self.seconds += time.perf_counter() - began
 
     async def hello(self) -> shapes.Server | None:
         """Which server it is; None where that is not told."""
@@ -533,6 +549,8 @@ class Hub:
     def join(self, source: Source, view: View, wanted: Iterable[str], have: Iterable[str]) -> Viewer:
         """A viewer of these panels, who has some of their answers already. Raises Refusal and ViewError."""
         limits = self.settings.limits
+        if self.closing:
+            raise Refusal("the board is being stopped")
         if len(self.viewers) >= limits.viewers:
             self.refused += 1
             raise Refusal(f"there are {limits.viewers} viewers, which is as many as this board takes")
@@ -576,11 +594,15 @@ class Hub:
             self.refused += 1
             raise Refusal("the server has been asked as much as this board may; try again in a few seconds")
 
-    async def close(self) -> None:
-        """Ends all streams and questions, and the connections to the server."""
+    def end_streams(self) -> None:
+        """Ends all streams, and takes no more of them."""
         self.closing = True
         for viewer in list(self.viewers):
             viewer.close()
+
+    async def close(self) -> None:
+        """Ends all streams and questions, and the connections to the server."""
+        self.end_streams()
         tasks = [task for source in self.sources.values() for task in source.tasks]
         for task in tasks:
             task.cancel()

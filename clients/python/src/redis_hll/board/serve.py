@@ -10,6 +10,7 @@ import uvicorn
 from ..shells import AsyncHLL
 from .app import create
 from .config import BoardSettings, Limits, address
+from .hub import Hub
 
 SPARE_CONNECTIONS = 64  # for pages and API beside the streams
 BACKLOG = 128
@@ -42,13 +43,24 @@ def shown(sock: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
+class Server(uvicorn.Server):
+    """uvicorn, which ends the streams before it waits for answers to end."""
+
+    hub: Hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.hub.end_streams()
+        await super().shutdown(sockets=sockets)
+
+
 def run(settings: BoardSettings, make: Callable[[], AsyncHLL], sock: socket.socket, shown_address: str) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM)."""
     async def serve() -> None:
         # The client belongs to the loop in which it is made.
-        app = create(settings, make(), shown_address)
-        server = uvicorn.Server(uvicorn.Config(
-            app, loop="asyncio", http="h11", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        hub = Hub(settings, make())
+        server = Server(uvicorn.Config(
+            create(hub, shown_address), loop="asyncio", http="h11", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=settings.limits.viewers + SPARE_CONNECTIONS, timeout_keep_alive=10, timeout_graceful_shutdown=2))
+        server.hub = hub
         await server.serve(sockets=[sock])
     asyncio.run(serve())
