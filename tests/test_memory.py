@@ -159,3 +159,16 @@ def test_many_sparse_keys_merge_in_bounded_memory(server):
     assert used(server) < before + 1_000_000
     for kind in KINDS:
         make(c, kind, kind, 10)
+
+
+def test_a_cube_says_what_it_takes(server):
+    """Within five percent of what the server counts, whether its allocator has classes of sizes or not."""
+    c = server.c
+    c("HLL.CUBE.CREATE", "shop", "TIER", "1h", "48h", "TIER", "1d", "90d", "DIMENSION", "page", "VALUES", 2_000, "DIMENSION", "device")
+    before = used(server) - c("MEMORY", "USAGE", "shop")
+    start, hour = 1_764_000_000_000, 3_600_000
+    for at in range(60 * 24):  # one command for each half hour of thirty days
+        rows = [word for i in range(100)
+                for word in (start + at * hour // 2, f"user:{at * 7919 * i % 50_000}", f"/page/{(at + i) * i % 2_000}", f"device-{i % 4}")]
+        c("HLL.CUBE.MADD", "shop", "FIELDS", 2, "page", "device", "ROWS", *rows)
+    assert 0.95 < c("MEMORY", "USAGE", "shop") / (used(server) - before) < 1.05

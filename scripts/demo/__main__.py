@@ -6,17 +6,23 @@ Arguments are checked before anything slow happens: `--check` only does that, an
 import argparse
 import csv
 import os
+import random
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream
-from .readers import MOST_VALUES, OTHER, Columns, InputError, Source, Tally, is_pipe
+from redis_hll.sources.files import InputError, is_pipe
+
+from .events import DEVICES, EVENTS_PER_VISITOR, MEASURES, OTHERS, STEPS, synthetic_stream, until, visit_now
+from .source import MOST_VALUES, OTHER, Columns, Source
 
 if TYPE_CHECKING:
+    from .cube import Cube
     from .load import Exact
     from .report import Report
 
@@ -33,7 +39,6 @@ def arguments(line: list[str]) -> argparse.Namespace:
                     "\nWithout a file the events are synthetic: five weeks of a shop that does not exist.",
         epilog="""examples:
   scripts/run                                      half a million synthetic events
-  scripts/run --board                              not this, but a live page of a shop that is going on
   scripts/run access.log.gz                        a web server's log; users are client addresses
   scripts/run orders.csv --user customer_id --time date --per month
   scripts/run events.jsonl --user user.id --step name --funnel view,cart,pay
@@ -49,6 +54,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--keep", action="store_true", help="leave the server running at the end")
     end.add_argument("--stop", action="store_true", help="stop it (default: ask on a terminal, else stop)")
+    end.add_argument("--board", action="store_true", help="show what was loaded as a live page until Ctrl-C; synthetic events end now then, and "
+                                                          "go on. Installs the packages of the page into target/")
 
     made = parser.add_argument_group("synthetic events")
     made.add_argument("--events", type=_number(1, 1_000_000_000), metavar="N", help="how many (default: 500,000)")
@@ -90,6 +97,8 @@ def arguments(line: list[str]) -> argparse.Namespace:
     options.funnel = [step.strip() for step in next(csv.reader([options.funnel or ""], skipinitialspace=True), [])]
     if not all(options.funnel):
         parser.error("--funnel has a step without a name; give values of the step column: --funnel view,cart,pay")
+    if options.day and options.board:
+        parser.error("--board shows a cube, and with --day there is none: events have no times")
     if options.day and options.time:
         parser.error("--day and --time exclude each other")
     return options
@@ -145,6 +154,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
     import redis
 
     from local_server import Server, ServerError
+    from redis_hll import HLL, HLLError
 
     from .cube import Cube, Shape
     from .load import Progress, load
@@ -157,6 +167,7 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
     try:
         with Server(binary, ROOT / "redis.conf", options.module.resolve(), options.port, settings) as server:
             client = server.client()
+            hll = HLL(client)
             about = client.info("server")
             name = about.get("server_name", "redis")
             print(f"      {name} {about.get(f'{name}_version', about['redis_version'])} on port {server.port}")
@@ -168,7 +179,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 print(f"      SYNTHETIC events, generated here (seed {seed}): {events:,} events of a made-up shop, up to "
                       f"{max(1, events // EVENTS_PER_VISITOR):,} visitors, five weeks", flush=True)
                 cube = Cube(client, Shape.of(OTHERS, MEASURES, (True, True), SYNTHETIC_VALUES, options.precision))
-                exact, loader = load(client, synthetic_stream(events, seed), Progress(events), cube=cube)
+                stream = synthetic_stream(events, seed, *(until(datetime.now(timezone.utc)) if options.board else ()))
+                exact, loader = load(hll, stream, Progress(events), cube=cube)
                 funnel_steps: list[str] = list(STEPS)
                 # In the order of the shop, also when the stream happened to begin elsewhere.
                 exact.devices = {name: None for name in DEVICES if name in exact.devices}
@@ -184,8 +196,8 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                 if options.day is None:
                     has = bool(source.columns.step), bool(source.columns.device)
                     cube = Cube(client, Shape.of(source.other_dimensions, source.measures, has, FILE_VALUES, options.precision))
-                exact, loader = load(client, source, Progress(source.size), lambda: source.position, cube)
-                print_tally(source.tally)
+                exact, loader = load(hll, source, Progress(source.size), lambda: source.position, cube)
+                print_tally(source)
                 if exact.events == 0:
                     raise InputError("no line of the file could be used")
                 funnel_steps = options.funnel
@@ -193,19 +205,22 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
                     if step not in exact.steps:
                         raise InputError(f"no event has the step '{step}' (--funnel); {steps_there(exact)}")
             if cube is not None:
-                print(f"      {exact.events:,} events into a cube by {cube.commands:,} HLL.CUBE.MADD commands; {cube.seconds:.1f} s in the server "
-                      f"({exact.events / max(cube.seconds, 1e-9):,.0f} events a second)"
+                commands, seconds = cube.loaded()
+                print(f"      {exact.events:,} events into a cube by {commands:,} HLL.CUBE.MADD commands; {seconds:.1f} s in the server "
+                      f"({exact.events / max(seconds, 1e-9):,.0f} events a second)"
                       + (f"; {cube.late:,} older than all that it keeps are left out" if cube.late else ""))
             print(f"      {loader.elements:,} elements into sketches by {loader.commands:,} HLL.ADD commands; "
                   f"{loader.seconds:.1f} s in client and server ({loader.elements / max(loader.seconds, 1e-9):,.0f} elements a second)", flush=True)
 
             per = options.per if not options.day else options.day
-            report = Report(client, exact, funnel_steps, per, cube)
+            report = Report(hll, exact, funnel_steps, per, cube)
             report.print()
             if source is None:
                 print("\n  The events were SYNTHETIC: the figures show how well cubes and sketches count, not how shops do.")
             elif len(exact.steps) > 1 and not funnel_steps:
                 print("\n  For a funnel, and campaigns by --channel, name steps in their order: --funnel FIRST,SECOND,...")
+            if options.board and cube is not None:
+                return show_board(server.port, cube, report.funnel_steps, None if source is not None else max(1, events // EVENTS_PER_VISITOR))
             if should_keep(options):
                 server.keep()
                 print_next(report, server.port, kept=True)
@@ -214,20 +229,38 @@ def demonstrate(options: argparse.Namespace, source: Source | None) -> int:
             else:
                 print_next(report, server.port, kept=False)
                 print("\nStopping the server.")
-    except (ServerError, redis.RedisError, OSError) as error:
+    except (ServerError, HLLError, redis.RedisError, OSError) as error:
         print(f"\nERROR: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def print_tally(tally: Tally) -> None:
-    print(f"      {tally.lines:,} lines: {tally.events:,} events, {tally.no_user:,} without a user (skipped), "
+def show_board(port: int, cube: "Cube", steps: Sequence[str], visitors: int | None) -> int:
+    """The live page, by the Python of BOARD_PYTHON, which has its packages, until somebody ends it. With `visitors`, visits go on."""
+    from .board import Board
+
+    try:
+        with Board(port, cube, steps) as board:
+            rng = random.Random()
+            while (status := board.status) is None:
+                time.sleep(0.5)
+                if visitors is not None:
+                    cube.add(visit_now(rng, visitors))
+    except KeyboardInterrupt:
+        print("\nStopping the board and the server.")
+        return 0
+    return 1 if status else 0
+
+
+def print_tally(source: Source) -> None:
+    tally = source.tally
+    print(f"      {tally.lines:,} lines: {tally.rows:,} events, {tally.no_user:,} without a user (skipped), "
           f"{tally.bad:,} that could not be read (skipped)")
     for example in tally.examples:
         print(f"        {example}")
     if tally.truncated:
         print(f"      WARNING: {tally.truncated}; what came before is used")
-    for what, number in tally.folded.items():
+    for what, number in source.folded.items():
         print(f"      {number:,} events of {what}s that are not named and not among the {MOST_VALUES} most frequent are counted "
               "together as (other)")
 
@@ -254,16 +287,18 @@ def should_keep(options: argparse.Namespace) -> bool:
 
 def print_next(report: "Report", port: int, kept: bool) -> None:
     """Lines to copy, of commands that this server has and keys that it holds."""
+    from redis_hll.times import millis
+
     from .cube import KEY, key_value
     from .load import device_key, step_key, visitors_key
 
-    exact, answers = report.exact, report.answers
+    exact = report.exact
     periods = [visitors_key(period) for period in (exact.periods if report.cube is None else sorted(exact.periods))]
     devices = [device_key(device) for device in exact.devices]
     steps = [step_key(step) for step in list(report.funnel_steps)[:8]]
     lines: list[list[str]] = []
     if report.cube is not None:
-        cube, now = report.cube, ["AT", str(report.cube.now)]
+        cube, now = report.cube, ["AT", str(millis(report.cube.now))]
         lines += [["HLL.CUBE.SERIES", KEY, "BUCKET", "1d", "LAST", "7d", *now], ["HLL.CUBE.QUERY", KEY, "LAST", "7d", *now, "COMPARE", "PREVIOUS"],
                   ["HLL.CUBE.LIFECYCLE", KEY, "EVERY", "1w", "LAST", "28d", *now], ["HLL.CUBE.INFO", KEY]]
         lines += [["HLL.CUBE.TOP", KEY, name, "10", "LAST", "24h", *now] for name in cube.shape.dimensions[-1:]]
@@ -280,10 +315,12 @@ def print_next(report: "Report", port: int, kept: bool) -> None:
             lines.append(["HLL.FUNNEL", str(len(steps)), *steps])
         if len(devices) > 1:
             lines.append(["HLL.OVERLAP", str(len(devices[:5])), *devices[:5]])
+    if report.cube is not None:
+        print("\nThe same as a live page: scripts/run --board" + (f", or of this server:\n\n  redis-hll board --url redis://127.0.0.1:{port} --cube {KEY}"
+                                                              if kept else ""))
     print("\nTo go on by hand:\n" if kept else f"\nCommands to try on a server that is left running (--keep --port {port}):\n")
     for line in lines:
-        if answers.has(line[0]):
-            print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))
+        print("  " + shlex.join(["redis-cli", "-p", str(port), *line]))
 
 
 if __name__ == "__main__":

@@ -4,23 +4,20 @@ Beside it are columns of numbers, 20 to 60 bytes an event, from which every answ
 import re
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy
-import redis
 
-from .answers import as_map
+from redis_hll import HLL, Dimension, Group, HLLError, Tier
+from redis_hll.times import instant, millis
+
 from .events import Event
 
 KEY = "shop"
-TIERS = ("5m", "3h", "1h", "48h", "1d", "90d", "1w", "53w", "1mo", "36mo")  # a slice and how long it is kept, in turn
-# What HLL.CUBE.MADD counts at most: cells, of which a late row has one in each column of every tier and once more, and one
-# that begins a newer slice as many as sixty others.
-CELLS_PER_COMMAND, ROWS_PER_COMMAND, LATE, BEGINS_SLICE = 10_000, 500, len(TIERS) // 2 + 1, 60
-FINEST = 300_000  # milliseconds of a slice
-COMMANDS_PER_PIPELINE = 20
+TIERS = (("5m", "3h"), ("1h", "48h"), ("1d", "90d"), ("1w", "53w"), ("1mo", "36mo"))  # a slice and how long it is kept
 MOST_NAME, MOST_VALUE = 60, 1024  # bytes
 NEW_PRECISION = 16
 
@@ -57,29 +54,16 @@ class Shape:
     def groups(self) -> list[str]:
         return [f"step,{other}" for other in ("device", "channel") if {"step", other} <= {*self.dimensions}]
 
-    def create(self) -> list[str]:
-        """HLL.CUBE.CREATE in words."""
-        words = ["HLL.CUBE.CREATE", KEY]
-        for slice_, kept in zip(TIERS[::2], TIERS[1::2]):
-            words += ["TIER", slice_, kept]
-        if self.precision is not None:
-            words += ["PRECISION", str(min(self.precision, 16))]
-        for name in self.dimensions:
-            words += ["DIMENSION", name, *(["VALUES", str(self.values)] if name in ("step", "device", "channel") else [])]
-        for group in self.groups:
-            words += ["GROUP", group, "VALUES", str(self.values)]
-        for name in self.measures:
-            words += ["MEASURE", name]
-        return [*words, "NEW", str(NEW_PRECISION)]
+    def create(self, hll: HLL) -> None:
+        """Makes the cube. Raises HLLError."""
+        hll.cube(KEY).create(
+            tiers=[Tier(slice_, kept) for slice_, kept in TIERS], precision=self.precision and min(self.precision, 16),
+            dimensions=[Dimension(name, self.values if name in ("step", "device", "channel") else None) for name in self.dimensions],
+            groups=[Group(tuple(group.split(",")), self.values) for group in self.groups], measures=self.measures, new=NEW_PRECISION)
 
     def values_of(self, event: Event) -> list[str | None]:
         """The event's values of the dimensions."""
         return [*((event.step,) if self.has[0] else ()), *((event.device,) if self.has[1] else ()), *event.others]
-
-    @property
-    def effort(self) -> int:
-        """Of a command: rows that would take as long as it may."""
-        return CELLS_PER_COMMAND // (1 + len(self.dimensions) + len(self.groups))
 
 
 class Facts:
@@ -109,9 +93,9 @@ class Facts:
         self.first = numpy.zeros(len(self.who), bool)  # whether an event is the first of its user, as they came
         self.first[numpy.unique(self.who, return_index=True)[1]] = True
 
-    def where(self, since: int, until: int, **values: str | bytes) -> Any:
+    def where(self, since: datetime | int, until: datetime | int, **values: str) -> Any:
         """Which events are of this time and have these values."""
-        found = (self.when >= since) & (self.when < until)
+        found = (self.when >= millis(since)) & (self.when < millis(until))
         for name, value in values.items():
             found &= self.columns[name] == self.values[name].get(key_value(value), 0xFFFFFFFF)
         return found
@@ -126,108 +110,93 @@ class Facts:
         return int(self.users(events).sum())
 
 
-def key_value(value: str | bytes | None) -> bytes:
+def key_value(value: str | None) -> bytes:
     """A value as it is sent. What is put together before the cube sees it must not be called as the cube calls what it puts
     together itself."""
     if value is None:
         return b""
-    sent = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    sent = value.encode("utf-8", "surrogateescape")
     return b"(rest)" if sent == b"(other)" else sent[:MOST_VALUE]
 
 
-def word(text: bytes) -> bytes:
-    """A word of a command in the protocol."""
-    return b"$%d\r\n%b\r\n" % (len(text), text)
+class Sent(dict[str | None, bytes]):
+    """Values as they are sent; there are few of them, so they are remembered."""
+
+    def __missing__(self, value: str | None) -> bytes:
+        sent = self[value] = key_value(value)
+        return sent
+
+
+class Asked(HLL):
+    """The client, which notes how many questions it asks and how long it waits for their answers."""
+
+    asked = 0
+    answering = 0.0
+
+    def run(self, command: Any) -> Any:
+        begin = time.perf_counter()
+        try:
+            return super().run(command)
+        finally:
+            self.answering += time.perf_counter() - begin
+            self.asked += 1
 
 
 class Cube:
     """The cube under KEY: loading it, asking it, and what is true."""
 
-    def __init__(self, client: redis.Redis, shape: Shape) -> None:
+    def __init__(self, client: Any, shape: Shape) -> None:
         self._client = client
         while True:
             try:
-                client.execute_command(*shape.create())
+                shape.create(HLL(client))
                 break
-            except redis.ResponseError as error:
+            except HLLError as error:
                 reserved = re.search(r"'(\w+)' is a word of questions", str(error))
                 if reserved is None:
                     raise
                 shape = shape.without(reserved[1])
         self.shape, self.facts = shape, Facts(shape)
-        # Commands are put together here and not by the client library, which takes longer over a word than the server
-        # does, and the next ones while the server counts the last: so its replies are read one pipeline later.
-        self._connection = client.connection_pool.get_connection()
-        fields = [*shape.dimensions, *shape.measures]
-        head = ["HLL.CUBE.MADD", KEY, "LATE", "DROP", "FIELDS", str(len(fields)), *fields, "ROWS"]
-        self._head, self._head_words, self._row_words = b"".join(word(one.encode()) for one in head), len(head), 2 + len(fields)
-        self._words: dict[str | None, tuple[bytes, bytes]] = {}
-        self._nothing = word(b"")
-        self._rows: list[bytes] = []
-        self._effort, self._newest = 0, -1
-        self._queued: list[bytes] = []
-        self._sent = 0
-        self.late = self.commands = self.asked = 0
-        self.answering = 0.0
+        self._sent = Sent()
+        self.late = 0
+        self.questions = Asked(client)
 
-    def add(self, event: Event) -> None:
-        values = [self._words.get(value) or self._learn(value) for value in self.shape.values_of(event)]
-        self.facts.note(event, [value for value, _ in values])
-        slice_ = (event.time or 0) // FINEST
-        effort = BEGINS_SLICE if slice_ > self._newest else LATE
-        if self._effort + effort > self.shape.effort or len(self._rows) == ROWS_PER_COMMAND:
-            self._queue()
-        self._effort, self._newest = self._effort + effort, max(self._newest, slice_)
-        self._rows.append(b"".join((word(b"%d" % (event.time or 0)), word(event.user), *(packed for _, packed in values),
-                                    *(self._nothing if number is None else word(repr(number).encode()) for number in event.sums))))
-
-    def _learn(self, value: str | None) -> tuple[bytes, bytes]:
-        """A value as it is sent, and as a word of a command."""
-        sent = key_value(value)
-        self._words[value] = sent, word(sent)
-        return self._words[value]
-
-    def _queue(self) -> None:
-        self._queued.append(b"".join((b"*%d\r\n" % (self._head_words + self._row_words * len(self._rows)), self._head, *self._rows)))
-        self._rows, self._effort = [], 0
-        self.commands += 1
-        if len(self._queued) == COMMANDS_PER_PIPELINE:
-            self._send()
-
-    def _send(self) -> None:
-        before, self._sent = self._sent, len(self._queued)
-        self._connection.send_packed_command(self._queued)
-        self._queued = []
-        self._receive(before)
-
-    def _receive(self, replies: int) -> None:
-        self.late += sum(int(as_map(self._connection.read_response())["late"]) for _ in range(replies))
-
-    def finish(self) -> None:
-        if self._rows:
-            self._queue()
-        self._send()
-        self._receive(self._sent)
-        self._client.connection_pool.release(self._connection)
+    def load(self, events: Iterable[Event]) -> None:
+        """Sends all events."""
+        self.late = self._send(self._noted(event) for event in events)
         self.facts.finish()
 
-    @property
-    def seconds(self) -> float:
-        """How long the server was at it."""
+    def add(self, events: Iterable[Event]) -> None:
+        """Sends events of which nobody keeps what is true."""
+        self._send(self._row(event, self._values(event)) for event in events)
+
+    def _send(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        return HLL(self._client).cube(KEY).add_many(rows, fields=(*self.shape.dimensions, *self.shape.measures), late="drop").late
+
+    def _values(self, event: Event) -> list[bytes]:
+        return [self._sent[value] for value in self.shape.values_of(event)]
+
+    def _noted(self, event: Event) -> tuple[Any, ...]:
+        values = self._values(event)
+        self.facts.note(event, values)
+        return self._row(event, values)
+
+    @staticmethod
+    def _row(event: Event, values: Sequence[bytes]) -> tuple[Any, ...]:
+        return (event.user, event.time or 0, *values, *(b"" if number is None else repr(number).encode() for number in event.sums))
+
+    def loaded(self) -> tuple[int, float]:
+        """How many commands the server has got for it, and how many seconds it was at them."""
         told = {name.lower(): about for name, about in self._client.info("commandstats").items()}
-        return float(told["cmdstat_hll.cube.madd"]["usec"]) / 1e6
+        about = told.get("cmdstat_hll.cube.madd", {"calls": 0, "usec": 0})
+        return int(about["calls"]), float(about["usec"]) / 1e6
 
     @property
-    def now(self) -> int:
+    def ask(self) -> Any:
+        """The questions of the cube."""
+        return self.questions.cube(KEY)
+
+    @property
+    def now(self) -> datetime:
         """When the last event was: questions are asked as of then."""
-        return int(self.facts.when.max())
-
-    def ask(self, command: str, *words: str | int | bytes) -> Mapping[str, Any]:
-        begin = time.perf_counter()
-        reply = self._client.execute_command(f"HLL.CUBE.{command}", KEY, *words)
-        self.answering += time.perf_counter() - begin
-        self.asked += 1
-        return as_map(reply)
-
-    def rows(self, command: str, *words: str | int | bytes) -> list[dict[str, Any]]:
-        return [as_map(row) for row in self.ask(command, *words)["rows"]]
+        return instant(int(self.facts.when.max()))

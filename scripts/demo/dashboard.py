@@ -1,11 +1,12 @@
 """The dashboard: what a cube answers, each figure from one command, beside what is true."""
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .answers import Interval, as_map, as_text, named
+from redis_hll.times import instant
+
 from .cube import Cube, key_value
 from .tables import amount, beside, bounds, count, error, heading, percent, plain, table
 
@@ -18,7 +19,7 @@ MOST_STEPS = 8
 DIMENSIONS_SHOWN = 3
 CAMPAIGN_STEPS = 3  # that a table of campaigns needs: seen, clicked, bought
 RETENTION_PERIODS = 5
-DAY = 86_400_000
+DAY = timedelta(1)
 
 
 def dashboard(report: "Report", cube: Cube) -> None:
@@ -28,20 +29,18 @@ def dashboard(report: "Report", cube: Cube) -> None:
 
 def visitors(report: "Report", cube: Cube) -> None:
     """Users, new and returning ones and events of the last minutes to the last month."""
-    heading(f"Visitors up to {_clock(cube.now)}, from one cube: one row, one command")
+    heading(f"Visitors up to {cube.now:%Y-%m-%d %H:%M UTC}, from one cube: one row, one command")
     rows = []
     for name, duration in RANGES:
-        answer = cube.ask("QUERY", "LAST", duration, "AT", cube.now, "METRICS", 4 + len(cube.shape.measures), "unique", "events", "new",
-                          "returning", *cube.shape.measures)
-        events = cube.facts.where(int(answer["from"]), int(answer["to"]))
+        answer = cube.ask.query(last=duration, at=cube.now, metrics=["unique", "events", "new", "returning", *cube.shape.measures])
+        events = cube.facts.where(answer.from_, answer.to)
         exact, new = cube.facts.count(events), int((events & cube.facts.first).sum())
-        row = as_map(answer["rows"][0])
-        found = named(row, "unique")
-        report.judge(named(row, "new"), new)
-        report.judge(named(row, "returning"), exact - new)
-        rows.append([name, count(exact), count(found.estimate), error(found.estimate, exact), bounds(found), report.judge(found, exact),
-                     *beside(named(row, "new"), new), *beside(named(row, "returning"), exact - new), count(float(row["events"])),
-                     *(amount(float(row[measure])) for measure in cube.shape.measures[:2])])
+        row = answer[0]
+        report.judge(row.new, new)
+        report.judge(row.returning, exact - new)
+        rows.append([name, count(exact), count(row.unique.estimate), error(row.unique.estimate, exact), bounds(row.unique),
+                     report.judge(row.unique, exact), *beside(row.new, new), *beside(row.returning, exact - new), count(row.events),
+                     *(amount(row.measures[measure]) for measure in cube.shape.measures[:2])])
     table(["last", "exact", "estimate", "error", "95 % interval", "holds", "new", "(exact)", "returning", "(exact)", "events",
            *cube.shape.measures[:2]], rows)
 
@@ -55,15 +54,15 @@ def values(report: "Report", cube: Cube) -> None:
     heading(f"Visitors by {', '.join(others)}: last 7 days (events{' and sums' if cube.shape.measures else ''} are exact)")
     rows = []
     for name in others:
-        answer = cube.ask("TOP", name, MOST_VALUES, "LAST", "7d", "AT", cube.now)
-        for row in map(as_map, answer["rows"]):
-            value, found = row[name], named(row, "unique")
-            if as_text(value) == "(other)":
+        answer = cube.ask.top(name, MOST_VALUES, last="7d", at=cube.now)
+        for row in answer:
+            value = row.by[name]
+            if value == "(other)":
                 continue
-            exact = cube.facts.count(cube.facts.where(int(answer["from"]), int(answer["to"]), **{name: value}))
-            holds = "at least" if int(row["at_least"]) else report.judge(found, exact)
-            rows.append([plain(as_text(value)), count(exact), count(found.estimate), error(found.estimate, exact), bounds(found), holds,
-                         count(float(row["events"])), *(amount(float(row[measure])) for measure in cube.shape.measures[:2])])
+            exact = cube.facts.count(cube.facts.where(answer.from_, answer.to, **{name: value}))
+            holds = "at least" if row.at_least else report.judge(row.unique, exact)
+            rows.append([plain(value), count(exact), count(row.unique.estimate), error(row.unique.estimate, exact), bounds(row.unique), holds,
+                         count(row.events), *(amount(row.measures[measure]) for measure in cube.shape.measures[:2])])
     table(["", "exact", "estimate", "error", "95 % interval", "holds", "events", *cube.shape.measures[:2]], rows)
 
 
@@ -72,35 +71,35 @@ def funnel(report: "Report", cube: Cube) -> None:
     steps = list(report.funnel_steps)[:MOST_STEPS]
     if len(steps) < 2:
         return
-    words = ["step", "STEPS", str(len(steps)), *map(key_value, steps)]
-    answer = cube.ask("FUNNEL", *words, "LAST", "30d", "AT", cube.now)
-    exact = _taken(cube, answer, steps)
+    sent = [key_value(step) for step in steps]
+    answer = cube.ask.funnel("step", sent, last="30d", at=cube.now)
+    exact = _taken(cube, answer.from_, answer.to, steps)
     heading("Funnel, last 30 days: visitors who took this step and every earlier one (in any order: a cube knows no order)")
     rows = []
-    for step, users, before, row in zip(steps, exact, [0, *exact], map(as_map, as_map(answer["rows"][0])["steps"])):
-        found = Interval(float(row["users"]), float(row["lower"]), float(row["upper"]))
-        rows.append([plain(step), count(users), count(found.estimate), error(found.estimate, users), bounds(found), report.judge(found, users),
-                     percent(users / before) if before else "", percent(float(row["conversion"])) if before else ""])
+    for step, users, before, found in zip(steps, exact, [0, *exact], answer[0].steps):
+        rows.append([plain(step), count(users), count(found.users.estimate), error(found.users.estimate, users), bounds(found.users),
+                     report.judge(found.users, users), percent(users / before) if before else "",
+                     percent(found.conversion.estimate) if before else ""])
     table(["step", "exact", "estimate", "error", "95 % interval", "holds", "conversion", "estimated"], rows)
     if "step,device" not in cube.shape.groups:
         return
-    answer = cube.ask("FUNNEL", *words, "BY", "device", "LAST", "24h", "AT", cube.now)
+    answer = cube.ask.funnel("step", sent, by="device", last="24h", at=cube.now)
     told = []
-    for row in map(as_map, answer["rows"]):
-        exact = _taken(cube, answer, steps, device=row["device"])
-        last = named(as_map(row["steps"][-1]), "overall") if exact[0] else None
-        if last is None:
+    for row in answer:
+        exact = _taken(cube, answer.from_, answer.to, steps, device=row.by["device"])
+        last = row.steps[-1].overall
+        if not exact[0] or last is None:
             continue
         rate = exact[-1] / exact[0]
         report.judge_rate(last, rate)
-        told.append(f"{plain(as_text(row['device']))} {percent(last.estimate)} ({percent(rate)})")
+        told.append(f"{plain(row.by['device'])} {percent(last.estimate)} ({percent(rate)})")
     if told:
         print(f"\n  From first to last step by device, last 24 hours (exact): {', '.join(told[:6])}.")
 
 
-def _taken(cube: Cube, answer: Any, steps: list[str], **more: str | bytes) -> list[int]:
+def _taken(cube: Cube, since: datetime, until: datetime, steps: list[str], **more: str) -> list[int]:
     """For each step how many took it and every earlier one."""
-    users = [cube.facts.users(cube.facts.where(int(answer["from"]), int(answer["to"]), step=step, **more)) for step in steps]
+    users = [cube.facts.users(cube.facts.where(since, until, step=step, **more)) for step in steps]
     return [int(reduce(lambda a, b: a & b, users[:end]).sum()) for end in range(1, len(users) + 1)]
 
 
@@ -110,31 +109,31 @@ def campaigns(report: "Report", cube: Cube) -> None:
     if len(steps) < CAMPAIGN_STEPS or "step,channel" not in cube.shape.groups:
         return
     seen, clicked, bought = steps[0], steps[1], steps[-1]
-    amounts = [(word, word.lower()) for word in ("COST", "REVENUE") if word.lower() in cube.shape.measures]
-    answer = cube.ask("CAMPAIGN", "step", "IMPRESSION", key_value(seen), "CLICK", key_value(clicked), "CONVERSION", key_value(bought),
-                      *(part for pair in amounts for part in pair), "BY", "channel", "LAST", "30d", "AT", cube.now)
+    amounts = {name: name for name in ("cost", "revenue") if name in cube.shape.measures}
+    answer = cube.ask.campaign("step", impression=key_value(seen), click=key_value(clicked), conversion=key_value(bought), **amounts,
+                               by="channel", last="30d", at=cube.now)
     heading(f"Campaigns by channel, last 30 days: {plain(seen)}, {plain(clicked)}, {plain(bought)}; estimates, and (exact)")
     rows = []
-    for row in map(as_map, answer["rows"]):
-        channel = row["channel"]
-        events = [cube.facts.where(int(answer["from"]), int(answer["to"]), step=step, channel=channel) for step in (seen, clicked, bought)]
+    for row in answer:
+        channel, found = row.by["channel"], row.report
+        events = [cube.facts.where(answer.from_, answer.to, step=step, channel=channel) for step in (seen, clicked, bought)]
         people = [cube.facts.users(one) for one in events]
         sizes = [int(one.sum()) for one in people]
-        sums = {word: math.fsum(cube.facts.measures[name][events[0] | events[1] | events[2]]) for word, name in amounts}
-        cost, revenue = sums.get("COST"), sums.get("REVENUE")
+        sums = {name: math.fsum(cube.facts.measures[name][events[0] | events[1] | events[2]]) for name in amounts}
+        cost, revenue = sums.get("cost"), sums.get("revenue")
         exact = [_ratio(int((people[0] & people[1]).sum()), sizes[0]), _ratio(int((people[1] & people[2]).sum()), sizes[1]),
                  _ratio(cost, sizes[1]), _ratio(cost, sizes[2]),
                  _ratio(None if revenue is None or cost is None else revenue - cost, cost)]
-        for name, size in zip(("unique_impressions", "unique_clicks", "unique_conversions"), sizes):
-            report.judge(named(row, name), size)
-        for name, rate in zip(("ctr", "conversion_rate"), exact):
-            if rate is not None and row[name] is not None and row[f"{name}_upper"] is not None:
-                report.judge_rate(named(row, name), rate)
-        cells = [part for name, size in zip(("unique_impressions", "unique_conversions"), (sizes[0], sizes[2]))
-                 for part in (count(float(row[name])), f"({count(size)})")]
-        for name, value, shown in zip(("ctr", "conversion_rate", "cpc", "cpa", "roi"), exact, (percent, percent, _money, _money, percent)):
-            cells += ["", ""] if row[name] is None or value is None else [shown(float(row[name])), f"({shown(value)})"]
-        rows.append([plain(as_text(channel)), *cells])
+        for interval, size in zip((found.unique_impressions, found.unique_clicks, found.unique_conversions), sizes):
+            report.judge(interval, size)
+        for interval, rate in zip((found.ctr, found.conversion_rate), exact):
+            if rate is not None and interval is not None and math.isfinite(interval.upper):
+                report.judge_rate(interval, rate)
+        cells = [*beside(found.unique_impressions, sizes[0]), *beside(found.unique_conversions, sizes[2])]
+        for interval, value, shown in zip((found.ctr, found.conversion_rate, found.cpc, found.cpa, found.roi), exact,
+                                          (percent, percent, _money, _money, percent)):
+            cells += ["", ""] if interval is None or value is None else [shown(interval.estimate), f"({shown(value)})"]
+        rows.append([plain(channel), *cells])
     table(["channel", "reached", "", "bought", "", "CTR", "", "conversion", "", "CPC", "", "CPA", "", "ROI", ""], rows)
 
 
@@ -148,31 +147,29 @@ def _money(value: float) -> str:
 
 def retention(report: "Report", cube: Cube) -> None:
     """Who came for the first time in a period, and how many of them came back."""
-    span = cube.now - int(cube.facts.when.min())
+    span = cube.now - instant(int(cube.facts.when.min()))
     unit, duration = ("1mo", "150d") if report.per == "month" else ("1w", "28d") if span >= 7 * DAY else ("1d", "4d")
     if span < DAY:
         return
-    answer = cube.ask("RETENTION", "EVERY", unit, "PERIODS", RETENTION_PERIODS, "LAST", duration, "AT", cube.now)
     rows = []
-    for cohort in map(as_map, answer["rows"]):
-        if cohort["size"] is None:
+    for cohort in cube.ask.retention(unit, RETENTION_PERIODS, last=duration, at=cube.now):
+        if cohort.size is None:
             continue
-        since = int(cohort["cohort"])
-        before = cube.facts.where(int(cohort["earlier_from"] or 0), since)
+        since = cohort.cohort
+        before = cube.facts.where(cohort.earlier_from or 0, since)
         inside = cube.facts.users(cube.facts.where(since, _after(since, unit))) & ~cube.facts.users(before)
-        size, exact = named(cohort, "size"), int(inside.sum())
+        exact = int(inside.sum())
         if not exact:
             continue
-        report.judge(size, exact)
-        row = [datetime.fromtimestamp(since / 1000, timezone.utc).strftime("%Y-%m-%d"), count(size.estimate), f"({count(exact)})"]
-        for period in list(map(as_map, cohort["periods"]))[1:]:
-            if period["users"] is None:
+        report.judge(cohort.size, exact)
+        row = [f"{since:%Y-%m-%d}", *beside(cohort.size, exact)]
+        for period in cohort.periods[1:]:
+            if period.users is None:
                 row += ["", ""]
                 continue
-            start = int(period["bucket"])
-            there = int((inside & cube.facts.users(cube.facts.where(start, _after(start, unit)))).sum())
-            report.judge(Interval(float(period["users"]), float(period["lower"]), float(period["upper"])), there)
-            row += [percent(float(period["rate"])), f"({percent(there / exact)})"]
+            there = int((inside & cube.facts.users(cube.facts.where(period.bucket, _after(period.bucket, unit)))).sum())
+            report.judge(period.users, there)
+            row += [percent(period.rate.estimate), f"({percent(there / exact)})"]
         rows.append(row)
     head = [f"{_name(unit)} of", "new", ""]
     for number in range(1, RETENTION_PERIODS):
@@ -186,13 +183,8 @@ def _name(unit: str) -> str:
     return {"1d": "day", "1w": "week", "1mo": "month"}[unit]
 
 
-def _after(moment: int, unit: str) -> int:
+def _after(moment: datetime, unit: str) -> datetime:
     """Where the period that begins then ends."""
     if unit != "1mo":
         return moment + {"1d": 1, "1w": 7}[unit] * DAY
-    next_month = (datetime.fromtimestamp(moment / 1000, timezone.utc) + timedelta(31)).replace(day=1)
-    return int(next_month.timestamp() * 1000)
-
-
-def _clock(moment: int) -> str:
-    return datetime.fromtimestamp(moment / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return (moment + 31 * DAY).replace(day=1)

@@ -12,10 +12,11 @@ What the stream is made to look like, because each trait is something the sketch
 * landing costs what the channel takes for it, and a purchase brings what was bought.
 
 The rates are made up. Only counts and sums matter here, and those are known exactly because we made them.
-The same seed gives the same stream.
+The same seed gives the same stream. For a live page it may end now instead, and go on with visits that happen meanwhile.
 """
 
 import random
+import time
 from bisect import bisect
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -57,7 +58,14 @@ KEEPS_CHANNEL = 0.6  # how often a visit comes by the channel of the first; the 
 PRODUCTS = 300
 
 
-def synthetic_stream(events: int, seed: int) -> Iterator[Event]:
+def until(end: datetime) -> tuple[date, int]:
+    """The first day and the last hour of a stream that ends with the last whole hour before then."""
+    end = (end.astimezone(timezone.utc) - timedelta(minutes=15)).replace(minute=0, second=0, microsecond=0)
+    last = (end - timedelta(microseconds=1)).date()  # at midnight it is the day before, of 24 hours
+    return last - timedelta(DAYS - 1), end.hour or 24
+
+
+def synthetic_stream(events: int, seed: int, first: date = FIRST_DAY, last_hour: int = LAST_HOUR) -> Iterator[Event]:
     """Exactly `events` events of about events / 5 visitors, day by day in order of time."""
     rng = random.Random(seed)
     visitors = max(1, events // EVENTS_PER_VISITOR)
@@ -70,16 +78,16 @@ def synthetic_stream(events: int, seed: int) -> Iterator[Event]:
 
     # The last day ends in the evening and has less.
     hours = list(accumulate(HOUR_WEIGHTS))
-    weights = [DAY_WEIGHTS[day % 7] for day in range(DAYS)]
-    weights[-1] *= hours[LAST_HOUR - 1] / hours[-1]
+    weights = [DAY_WEIGHTS[(first + timedelta(day)).weekday()] for day in range(DAYS)]
+    weights[-1] *= hours[last_hour - 1] / hours[-1]
     shares = list(accumulate(weights))
     for day in range(DAYS):
         until = round(events * shares[day] / shares[-1])
         since = round(events * shares[day - 1] / shares[-1]) if day else 0
         newcomers_end = round(visitors * (KNOWN_BEFORE + (1 - KNOWN_BEFORE) * shares[day] / shares[-1]))
         newcomers = list(range(known, min(newcomers_end, visitors)))
-        yield from _day(rng, FIRST_DAY + timedelta(day), until - since, known, newcomers, order, devices, channels,
-                        hours if day < DAYS - 1 else hours[:LAST_HOUR])
+        yield from _day(rng, first + timedelta(day), until - since, known, newcomers, order, devices, channels,
+                        hours if day < DAYS - 1 else hours[:last_hour])
         known = max(known, newcomers_end)
 
 
@@ -111,6 +119,18 @@ def _day(rng: random.Random, day: date, budget: int, known: int, newcomers: list
     timed = timed[:budget]
     timed.sort(key=lambda event: event.time or 0)
     return timed
+
+
+def visit_now(rng: random.Random, visitors: int) -> list[Event]:
+    """A visit of one of so many visitors, or of somebody new, in the last minute."""
+    first = rng.random() < 0.3
+    user = b"visitor-%06d" % (visitors + rng.randrange(1 << 40) if first else int(visitors * rng.random() ** SKEW))
+    device, channel = rng.choices(DEVICES, HOME_DEVICE)[0], rng.choices(list(CHANNELS), FIRST_CHANNEL)[0]
+    steps = list(_visit(rng, first, device == "desktop"))
+    now = int(time.time() * 1000)
+    times = sorted(now - rng.randrange(60_000) for _ in steps)
+    period = datetime.fromtimestamp(now / 1000, timezone.utc).date().isoformat()
+    return [Event(period, user, STEPS[step], device, at, (channel, _page(rng, step)), _sums(rng, step, channel)) for step, at in zip(steps, times)]
 
 
 def _page(rng: random.Random, step: int) -> str:

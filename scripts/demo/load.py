@@ -1,27 +1,26 @@
 """Loading: every event goes to the server as a client would send it, and into exact sets beside it.
 
 An event is a row for the cube (cube.py), and is added to the sketches of its period (visitors:<period>) and of everybody
-(visitors:all); where there is no cube, to those of its step and device too. Elements are collected for each key and sent
-as one HLL.ADD with many elements; several such commands travel in one pipeline. Nothing is deduplicated on the way: a
-stream repeats itself, and that is the point.
+(visitors:all); where there is no cube, to those of its step and device too. The Python client (redis_hll) makes commands
+with many rows and elements of them. Nothing is deduplicated on the way: a stream repeats itself, and that is the point.
 """
 
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import redis
 from tqdm import tqdm
+
+from redis_hll import HLL
 
 from .events import Event
 
 if TYPE_CHECKING:
     from .cube import Cube
 
-ELEMENTS_PER_COMMAND = 500
-ELEMENTS_PER_PIPELINE = 20_000
+ELEMENTS_TOGETHER = 48_000  # that are sorted by their keys and sent
 LINE_SECONDS = 3  # between two lines of progress where there is no terminal
 
 
@@ -77,44 +76,26 @@ class Exact:
         return keys
 
 
-class Loader:
-    """Sends elements in batches. `seconds` is the time spent waiting for the server and the client library."""
+class Sketches:
+    """Adds users to sketches, many at a time. `seconds` is the time spent in the client and waiting for the server."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._pipeline = client.pipeline(transaction=False)
-        self._pending: dict[str, list[bytes]] = defaultdict(list)
-        self._queued = 0
-        self.elements = 0
-        self.commands = 0
+    def __init__(self, hll: HLL) -> None:
+        self._hll = hll
+        self._pending: list[tuple[bytes, bytes]] = []
+        self._names: dict[str, bytes] = {}
+        self.elements = self.commands = 0
         self.seconds = 0.0
 
     def add(self, key: str, user: bytes) -> None:
-        batch = self._pending[key]
-        batch.append(user)
-        if len(batch) == ELEMENTS_PER_COMMAND:
-            self._queue(key, batch)
-            self._pending[key] = []
-
-    def _queue(self, key: str, batch: list[bytes]) -> None:
-        self._pipeline.execute_command("HLL.ADD", key_bytes(key), *batch)
-        self._queued += len(batch)
-        self.elements += len(batch)
-        self.commands += 1
-        if self._queued >= ELEMENTS_PER_PIPELINE:
-            self._send()
-
-    def _send(self) -> None:
-        begin = time.perf_counter()
-        self._pipeline.execute()
-        self.seconds += time.perf_counter() - begin
-        self._queued = 0
+        self._pending.append((self._names.get(key) or self._names.setdefault(key, key_bytes(key)), user))
+        if len(self._pending) == ELEMENTS_TOGETHER:
+            self.finish()
 
     def finish(self) -> None:
-        for key, batch in self._pending.items():
-            if batch:
-                self._queue(key, batch)
-        self._pending.clear()
-        self._send()
+        """Sends what is waiting."""
+        sent = self._hll.add_many_to(self._pending)
+        self._pending = []
+        self.elements, self.commands, self.seconds = self.elements + sent.elements, self.commands + sent.commands, self.seconds + sent.seconds
 
 
 class Progress:
@@ -141,26 +122,31 @@ class Progress:
             self._bar.close()
 
 
-def load(client: redis.Redis, events: Iterable[Event], progress: Progress, position: Callable[[], int] | None = None,
-         cube: "Cube | None" = None) -> tuple[Exact, Loader]:
+def load(hll: HLL, events: Iterable[Event], progress: Progress, position: Callable[[], int] | None = None,
+         cube: "Cube | None" = None) -> tuple[Exact, Sketches]:
     """Sends all events, to the cube too if there is one. `position` says how far the source is where that is not the
     number of events."""
-    exact, loader = Exact(), Loader(client)
+    exact, sketches = Exact(), Sketches(hll)
     where = position or (lambda: exact.events)
-    try:
+
+    def noted() -> Iterator[Event]:
         for event in events:
             keys = exact.note(event)
             if cube is not None:
-                cube.add(event)
                 keys = keys[:2]  # steps and devices are columns of the cube
             for key in keys:
-                loader.add(key, event.user)
+                sketches.add(key, event.user)
             if exact.events % 5000 == 0:
                 progress.at(where(), exact.events)
-        loader.finish()
-        if cube is not None and exact.events:
-            cube.finish()
+            yield event
+    try:
+        if cube is not None:
+            cube.load(noted())
+        else:
+            for _ in noted():
+                pass
+        sketches.finish()
         progress.at(where(), exact.events)
     finally:
         progress.close()
-    return exact, loader
+    return exact, sketches

@@ -1,16 +1,15 @@
-"""The report: what the cube and the sketches say beside what is true. One function per section; each prints nothing when
-the server lacks the command it needs. What the cube has answered, the sketches are not asked again."""
+"""The report: what the cube and the sketches say beside what is true. One function per section. What the cube has answered,
+the sketches are not asked again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import redis
+from redis_hll import HLL, Estimate, Interval
 
-from .answers import Answers, Interval
 from .cube import KEY, Cube
 from .dashboard import dashboard
 from .load import ALL_KEY, Exact, device_key, key_bytes, step_key, visitors_key
-from .readers import OTHER
+from .source import OTHER
 from .tables import bounds, count, error, heading, percent, plain, size, table
 
 MOST_ROWS = 31  # of a table; the rest is summed up in a line
@@ -25,17 +24,17 @@ SET_MEMBERS = 2_000_000  # no Redis set larger than this is built for comparison
 class Report:
     """What all sections need."""
 
-    client: redis.Redis
+    hll: HLL
     exact: Exact
     funnel_steps: Sequence[str]
     per: str
     cube: Cube | None = None
-    answers: Answers = field(init=False)
     held: int = 0
     intervals: int = 0
 
-    def __post_init__(self) -> None:
-        self.answers = Answers(self.client)
+    def memory(self, key: str) -> int:
+        """Bytes of the key with everything that belongs to it."""
+        return int(self.hll.client.memory_usage(key_bytes(key), samples=0))
 
     def users(self, keys: Sequence[str]) -> int:
         """Exact size of the union."""
@@ -43,21 +42,17 @@ class Report:
             return len(self.exact.users[keys[0]])
         return len(set().union(*(self.exact.users[key] for key in keys)))
 
-    def judge(self, interval: Interval, exact: int) -> str:
+    def judge(self, interval: Interval | Estimate, exact: int) -> str:
         """Whether the interval holds the exact number, noted for the summary."""
         held = interval.holds(exact)
-        if held is None:
-            return ""
         self.intervals += 1
         self.held += held
         return "yes" if held else "NO"
 
     def judge_rate(self, interval: Interval, exact: float) -> None:
-        """The same of a fraction."""
-        held = interval.holds_rate(exact)
-        if held is not None:
-            self.intervals += 1
-            self.held += held
+        """The same of a fraction, which is printed in tenths of a percent."""
+        self.intervals += 1
+        self.held += round(interval.lower, 3) <= round(exact, 3) <= round(interval.upper, 3)
 
     def print(self) -> None:
         if self.cube is not None:
@@ -73,20 +68,19 @@ def visitors(report: Report) -> None:
     # Where there is a cube the periods are dates, in whatever order the file has them; else they are any words.
     periods = list(report.exact.periods) if report.cube is None else sorted(report.exact.periods)
     shown = periods[-(MOST_ROWS if report.cube is None else MOST_ROWS_BESIDE):]
-    precision = report.answers.precision(ALL_KEY)
-    heading(f"Sketches: distinct visitors per {report.per}" + (f" (precision {precision})" if precision else ""))
+    heading(f"Sketches: distinct visitors per {report.per} (precision {report.hll.info(ALL_KEY).precision})")
     rows = []
     for name, key in [(plain(p), visitors_key(p)) for p in shown] + [("all", ALL_KEY)]:
         exact = report.users([key])
-        found = report.answers.estimate([key])
+        found = report.hll.estimate(key_bytes(key))
         pf_count, pf_bytes, set_bytes = _alternatives(report, key)
         rows.append([name, count(exact), count(found.estimate), error(found.estimate, exact), bounds(found),
-                     report.judge(found, exact), size(report.answers.memory(key)),
+                     report.judge(found, exact), size(report.memory(key)),
                      error(pf_count, exact), size(pf_bytes), size(set_bytes)])
     table([report.per, "exact", "estimate", "error", "95 % interval", "holds", "memory",
            "PF error", "PF memory", "as a set"], rows)
     keys = [visitors_key(p) for p in periods]
-    union = report.answers.estimate(keys)
+    union = report.hll.estimate(*map(key_bytes, keys))
     exact = report.users(keys)
     print(f"\n  {f'The last {len(shown)} of {len(keys)} are shown. ' if len(shown) < len(keys) else ''}The union of all by HLL.COUNT: "
           f"{count(union.estimate)} (exact {count(exact)}, {error(union.estimate, exact)}); added up they would give "
@@ -99,7 +93,8 @@ def _alternatives(report: Report, key: str) -> tuple[int, int, int | None]:
     pf, plain_set = key_bytes(f"pf:{key}"), key_bytes(f"set:{key}")
     members = list(report.exact.users[key])
     as_set = len(members) <= SET_MEMBERS
-    pipeline = report.client.pipeline(transaction=False)
+    client = report.hll.client
+    pipeline = client.pipeline(transaction=False)
     for start in range(0, len(members), 1000):
         pipeline.execute_command("PFADD", pf, *members[start:start + 1000])
         if as_set:
@@ -107,9 +102,9 @@ def _alternatives(report: Report, key: str) -> tuple[int, int, int | None]:
         if start % 50_000 == 49_000:
             pipeline.execute()
     pipeline.execute()
-    set_bytes = report.answers.memory(f"set:{key}") if as_set else None
-    report.client.delete(plain_set)
-    return int(report.client.execute_command("PFCOUNT", pf)), report.answers.memory(f"pf:{key}"), set_bytes
+    set_bytes = report.memory(f"set:{key}") if as_set else None
+    client.delete(plain_set)
+    return int(client.execute_command("PFCOUNT", pf)), report.memory(f"pf:{key}"), set_bytes
 
 
 def groups(report: Report) -> None:
@@ -123,9 +118,9 @@ def groups(report: Report) -> None:
         rows = []
         for name in ranked[:12]:
             exact = report.users([key_of(name)])
-            found = report.answers.estimate([key_of(name)])
+            found = report.hll.estimate(key_bytes(key_of(name)))
             rows.append([plain(name), count(exact), count(found.estimate), error(found.estimate, exact), bounds(found),
-                         report.judge(found, exact), size(report.answers.memory(key_of(name)))])
+                         report.judge(found, exact), size(report.memory(key_of(name)))])
         table([title, "exact", "estimate", "error", "95 % interval", "holds", "memory"], rows)
         if len(ranked) > 12:
             print(f"  and {len(ranked) - 12} smaller ones")
@@ -134,16 +129,16 @@ def groups(report: Report) -> None:
 def funnel(report: Report) -> None:
     """How many took every step up to here."""
     steps = list(report.funnel_steps)[:MOST_FUNNEL_STEPS]
-    if len(steps) < 2 or not report.answers.has("HLL.FUNNEL"):
+    if len(steps) < 2:
         return
     heading("Funnel: visitors who took this step and every earlier one (in any order: sketches know no order)")
     rows, both, before = [], None, None
-    for step, (found, conversion) in zip(steps, report.answers.funnel([step_key(s) for s in steps])):
-        users = report.exact.users[step_key(step)]
+    for step, answer in zip(steps, report.hll.funnel(*(key_bytes(step_key(step)) for step in steps))):
+        users, found = report.exact.users[step_key(step)], answer.users
         both = users if both is None else both & users
         rows.append([plain(step), count(len(both)), count(found.estimate), error(found.estimate, len(both)),
                      bounds(found), report.judge(found, len(both)),
-                     percent(len(both) / before) if before else "", percent(conversion) if before is not None else ""])
+                     percent(len(both) / before) if before else "", percent(answer.conversion.estimate) if before else ""])
         before = len(both)
     table(["step", "exact", "estimate", "error", "95 % interval", "holds", "conversion", "estimated"], rows)
 
@@ -151,10 +146,11 @@ def funnel(report: Report) -> None:
 def retention(report: Report) -> None:
     """Who of one period was there in later ones."""
     periods = sorted(report.exact.periods)[:MOST_RETENTION_PERIODS]
-    if len(periods) < 2 or not report.answers.has("HLL.RETENTION"):
+    if len(periods) < 2:
         return
     keys = [visitors_key(p) for p in periods]
-    found = report.answers.retention(keys, keys)
+    sent = [key_bytes(key) for key in keys]
+    found = [[period.users for period in cohort.periods] for cohort in report.hll.retention(sent, sent)]
     heading(f"Retention: visitors of {plain(periods[0])} who were there in a later {report.per}")
     cohort = report.exact.users[keys[0]]
     rows = []
@@ -179,11 +175,13 @@ def overlap(report: Report) -> None:
     """Who used two devices."""
     names = [name for name in report.exact.devices if name != OTHER]
     names = sorted(names, key=lambda name: -report.users([device_key(name)]))[:MOST_OVERLAP_KEYS]
-    if len(names) < 2 or not report.answers.has("HLL.OVERLAP"):
+    if len(names) < 2:
         return
     heading("Overlap: visitors who used both devices")
     rows = []
-    for first, second, found, jaccard in report.answers.overlap([device_key(name) for name in names]):
+    for answer in report.hll.overlap(*(key_bytes(device_key(name)) for name in names)):
+        found, jaccard = answer.both, answer.jaccard.estimate if answer.jaccard else 0
+        first, second = answer.first, answer.second
         one, two = report.exact.users[first], report.exact.users[second]
         exact = len(one & two)
         rows.append([f"{plain(first.removeprefix('device:'))}, {plain(second.removeprefix('device:'))}", count(exact),
@@ -196,8 +194,8 @@ def summary(report: Report) -> None:
     """How the intervals did, and what the cube takes."""
     if report.cube is not None:
         cube = report.cube
-        print(f"\n  The cube takes {size(report.answers.memory(KEY))} for {len(cube.facts.who):,} events, by 5 minutes, hour, day, week and month; its "
-              f"{cube.asked} answers above took {1000 * cube.answering:,.0f} ms together.")
+        print(f"\n  The cube takes {size(report.memory(KEY))} for {len(cube.facts.who):,} events, by 5 minutes, hour, day, week and month; its "
+              f"{cube.questions.asked} answers above took {1000 * cube.questions.answering:,.0f} ms together.")
     if report.intervals:
         print(f"  {report.held} of {report.intervals} intervals hold the exact number. Each is meant to with a probability "
               "of 95 %; those of one report share visitors, so they tend to miss together.")

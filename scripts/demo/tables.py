@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .answers import Interval
+from redis_hll import Interval
 
 
 def heading(text: str) -> None:
@@ -40,7 +40,7 @@ def error(estimate: float, exact: float) -> str:
 
 
 def bounds(interval: Interval) -> str:
-    return "" if interval.lower is None else f"{count(interval.lower)} .. {count(interval.upper)}"
+    return f"{count(interval.lower)} .. {count(interval.upper)}"
 
 
 def plain(name: str) -> str:

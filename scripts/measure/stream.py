@@ -103,7 +103,9 @@ def settled(client: redis.Redis) -> int:
 def create(client: redis.Redis, plan: Plan) -> None:
     words = [word for name, count in plan.dimensions.items() for word in ("DIMENSION", name, "VALUES", count)]
     tiers = ["TIER", "1h", "48h", "TIER", "1d", "90d", "TIER", "1w", "53w", "TIER", "1mo", "36mo"]
-    client.execute_command("HLL.CUBE.CREATE", KEY, *tiers, *words)
+    # For a funnel and a campaign of parts.
+    groups = ["GROUP", "country,step", "GROUP", "channel,step"] if plan.steps else []
+    client.execute_command("HLL.CUBE.CREATE", KEY, *tiers, *words, *groups)
 
 
 def told(text: str) -> None:

@@ -43,52 +43,66 @@ impl Command for Replay {
     type Arguments = Arguments<'static>;
 
     fn run(ctx: &mut Context, arguments: Arguments) -> Outcome {
-        let bytes = arguments.content.bytes();
-        if bytes.first() == Some(&(Kind::Cube as u8)) {
-            let cube = cube::load(&mut &bytes[..]).map_err(|error| {
-                REJECTED.add_one();
-                CommandError::invalid(format_args!(
-                    "content is {error}, make a cube with HLL.CUBE.CREATE"
-                ))
-            })?;
-            let key = ctx.write::<Cube>(arguments.key.into());
-            key.put(cube, c"hll.cube.create", Propagation::Verbatim)?;
-            return Ok(Reply::Ok);
-        }
-        if bytes.first() == Some(&(Kind::Monitor as u8)) {
-            let monitor = monitor::decode(bytes).map_err(refused)?;
-            let key = ctx.write::<Monitor>(arguments.key.into());
-            key.put(monitor, c"hll.accuracy.track", Propagation::Verbatim)?;
-            return Ok(Reply::Ok);
-        }
-        if bytes.first() == Some(&(Kind::Observation as u8)) {
-            let observation = monitor::decode_observation(bytes).map_err(refused)?;
-            let key = ctx.write::<Monitor>(arguments.key.into());
-            let new = |_: &Context| Ok(Monitor::new());
-            key.upsert(c"hll.accuracy.track", new, |monitor| {
-                monitor.track(&observation).map_err(CommandError::invalid)?;
-                Ok(Some(Propagation::Verbatim))
-            })?;
-            return Ok(Reply::Ok);
-        }
-        let content = replay::decode(bytes).map_err(refused)?;
-        let key = ctx.write::<Sketch>(arguments.key.into());
-        match content {
-            Content::Changes(tokens) => {
-                let changed = |sketch: &mut Sketch| {
-                    Ok((sketch.replay(&tokens) > 0).then_some(Propagation::Verbatim))
-                };
-                key.update(c"hll.add", changed)?.ok_or_else(|| {
-                    CommandError::invalid("there is no such key, create it with HLL.ADD")
-                })?;
-            }
-            Content::Sketch(sketch) => {
-                check_memory(key.context(), sketch.precision())?;
-                key.put(sketch, c"hll.create", Propagation::Verbatim)?;
-            }
+        let (key, bytes) = (arguments.key, arguments.content.bytes());
+        match Kind::begun_by(bytes) {
+            Some(Kind::Cube) => replay_cube(ctx, key, bytes)?,
+            Some(Kind::Monitor) => replay_monitor(ctx, key, bytes)?,
+            Some(Kind::Observation) => replay_observation(ctx, key, bytes)?,
+            Some(Kind::Sketch | Kind::Changes) | None => replay_sketch(ctx, key, bytes)?,
         }
         Ok(Reply::Ok)
     }
+}
+
+fn replay_cube(ctx: &mut Context, key: Arg, bytes: &[u8]) -> Result<(), CommandError> {
+    let cube = cube::load(&mut &bytes[..]).map_err(|error| {
+        REJECTED.add_one();
+        CommandError::invalid(format_args!(
+            "content is {error}, make a cube with HLL.CUBE.CREATE"
+        ))
+    })?;
+    let key = ctx.write::<Cube>(key.into());
+    key.put(cube, c"hll.cube.create", Propagation::Verbatim)?;
+    Ok(())
+}
+
+fn replay_monitor(ctx: &mut Context, key: Arg, bytes: &[u8]) -> Result<(), CommandError> {
+    let monitor = monitor::decode(bytes).map_err(refused)?;
+    let key = ctx.write::<Monitor>(key.into());
+    key.put(monitor, c"hll.accuracy.track", Propagation::Verbatim)?;
+    Ok(())
+}
+
+fn replay_observation(ctx: &mut Context, key: Arg, bytes: &[u8]) -> Result<(), CommandError> {
+    let observation = monitor::decode_observation(bytes).map_err(refused)?;
+    let key = ctx.write::<Monitor>(key.into());
+    let new = |_: &Context| Ok(Monitor::new());
+    key.upsert(c"hll.accuracy.track", new, |monitor| {
+        monitor.track(&observation).map_err(CommandError::invalid)?;
+        Ok(Some(Propagation::Verbatim))
+    })?;
+    Ok(())
+}
+
+fn replay_sketch(ctx: &mut Context, key: Arg, bytes: &[u8]) -> Result<(), CommandError> {
+    let content = replay::decode(bytes).map_err(refused)?;
+    let key = ctx.write::<Sketch>(key.into());
+    match content {
+        Content::Changes(tokens) => {
+            let changed = |sketch: &mut Sketch| {
+                Ok((sketch.replay(&tokens) > 0).then_some(Propagation::Verbatim))
+            };
+            let written = key.update(c"hll.add", changed)?;
+            written.ok_or_else(|| {
+                CommandError::invalid("there is no such key, create it with HLL.ADD")
+            })?;
+        }
+        Content::Sketch(sketch) => {
+            check_memory(key.context(), sketch.precision())?;
+            key.put(sketch, c"hll.create", Propagation::Verbatim)?;
+        }
+    }
+    Ok(())
 }
 
 fn refused(error: DecodeError) -> CommandError {

@@ -11,6 +11,7 @@
 //! elements that nobody has set yet, as they are found in stored bytes, share one page in many places.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of a page, at most: copied in a few microseconds.
 pub const PAGE_BYTES: usize = 64 * 1024;
@@ -21,15 +22,40 @@ const FIRST_ELEMENTS: usize = 4;
 /// Bytes that an [`Arc`] keeps beside its content, for two counts.
 pub(super) const ARC_COUNTS: usize = 2 * size_of::<usize>();
 
-/// Bytes that a general-purpose allocator takes for so many: the next of its sizes, which are 8, multiples of 16 up to
-/// 128, and then four for each doubling.
+/// Whether the allocator rounds what it is asked for up to classes of sizes, as jemalloc does and the C library's does not.
+static HAS_CLASSES: AtomicBool = AtomicBool::new(true);
+
+/// Tells what kind of allocator there is, before there are cubes: it decides what they say that they occupy.
+pub fn allocator_has_classes(has_classes: bool) {
+    HAS_CLASSES.store(has_classes, Ordering::Relaxed);
+}
+
+/// Bytes that the allocator takes for so many.
 pub(super) fn allocated_bytes(bytes: usize) -> usize {
+    match HAS_CLASSES.load(Ordering::Relaxed) {
+        true => class(bytes),
+        false => without_classes(bytes),
+    }
+}
+
+/// The next of jemalloc's sizes, which are 8, multiples of 16 up to 128, and then four for each doubling.
+fn class(bytes: usize) -> usize {
     let step = match bytes {
         0..=8 => 8,
         9..=128 => 16,
         _ => bytes.next_power_of_two() / 8,
     };
     bytes.next_multiple_of(step)
+}
+
+/// What can be used of a block of the C library: multiples of 16, of which it keeps 8 bytes for itself.
+fn without_classes(bytes: usize) -> usize {
+    const KEPT: usize = 8;
+    const LEAST: usize = 24;
+    match bytes {
+        0 => 0,
+        _ => ((bytes + KEPT).next_multiple_of(16) - KEPT).max(LEAST),
+    }
 }
 
 /// An array of elements in pages of at most `BYTES`; see the head of this file.
@@ -359,7 +385,17 @@ mod tests {
     #[test]
     fn allocations_have_the_sizes_of_allocators() {
         for (bytes, allocated) in [(0, 0), (1, 8), (9, 16), (17, 32), (129, 160), (1025, 1280)] {
-            assert_eq!(allocated_bytes(bytes), allocated, "{bytes}");
+            assert_eq!(class(bytes), allocated, "{bytes}");
+        }
+        for (bytes, allocated) in [
+            (0, 0),
+            (1, 24),
+            (24, 24),
+            (25, 40),
+            (1000, 1000),
+            (1001, 1016),
+        ] {
+            assert_eq!(without_classes(bytes), allocated, "{bytes}");
         }
     }
 }

@@ -58,3 +58,15 @@ unsafe impl GlobalAlloc for ServerAllocator {
         }
     }
 }
+
+/// Whether the server's allocator rounds up to classes of sizes, as jemalloc does; found out by what it gives for a size that
+/// is far from one. The C library's gives what it is asked for.
+pub fn has_classes() -> bool {
+    const ASKED: usize = 33_000;
+    const NEXT_CLASS: usize = 40_960;
+    let block: Vec<u8> = Vec::with_capacity(ASKED);
+    // SAFETY: the block comes from the server's allocator, as the pointer of this function is set.
+    let given =
+        unsafe { raw::RedisModule_MallocSize.map(|size| size(block.as_ptr().cast_mut().cast())) };
+    given.is_none_or(|given| given >= NEXT_CLASS)
+}

@@ -6,6 +6,7 @@
 //! saved, loaded, rebuilt, measured, copied, moved and compared. What one can *do* with it is the business
 //! of its commands.
 
+use super::allocator;
 use super::defrag::{Defragmenter, Progress};
 use super::error::CommandError;
 use super::guard::guarded;
@@ -68,6 +69,9 @@ pub trait DataType: Sized + Send + 'static {
     /// Bytes that it occupies. Asked at every write and by MEMORY USAGE: O(1), by a running sum where
     /// there are many parts.
     fn memory_bytes(&self) -> usize;
+
+    /// Told once, before there are values: whether the server's allocator rounds up to classes of sizes.
+    fn allocator_has_classes(_has_classes: bool) {}
 
     /// Numbers whose sums over all values of the type INFO tells, whatever they count; asked as often. O(1).
     fn tallies(&self) -> [usize; 2] {
@@ -249,6 +253,7 @@ fn load_whole<T: DataType>(from: &mut Loader, encoding: c_int) -> Result<T, Load
 /// # Safety
 /// `ctx` is the context of the load function.
 unsafe fn register<T: DataType>(ctx: *mut RedisModuleCtx) -> bool {
+    T::allocator_has_classes(allocator::has_classes());
     let mut methods = RedisModuleTypeMethods {
         version: METHODS_VERSION,
         rdb_load: Some(rdb_load::<T>),

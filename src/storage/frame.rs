@@ -76,6 +76,12 @@ impl Kind {
         Kind::Monitor,
         Kind::Observation,
     ];
+
+    /// What a frame that begins with these bytes has for its body, if that is something.
+    pub fn begun_by(bytes: &[u8]) -> Option<Kind> {
+        let first = *bytes.first()?;
+        Kind::ALL.into_iter().find(|&kind| kind as u8 == first)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -161,8 +167,7 @@ impl<'a> Frame<'a> {
         if checksum(content) != *sum {
             return Err(FrameError::Damaged);
         }
-        let known = Kind::ALL.into_iter().find(|&known| known as u8 == kind);
-        let kind = known.ok_or(FrameError::UnknownKind(kind))?;
+        let kind = Kind::begun_by(bytes).ok_or(FrameError::UnknownKind(kind))?;
         if version != VERSION {
             return Err(FrameError::Version(version));
         }

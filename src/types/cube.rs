@@ -2,7 +2,7 @@
 
 use super::settings;
 use super::sketch::REPLAY;
-use crate::cube::Cube;
+use crate::cube::{Cube, paged};
 use crate::server::datatype::{DataType, LoadError, TypeHandle};
 use crate::server::defrag::{Defragmenter, Progress};
 use crate::server::stream::{Loader, Saver};
@@ -34,6 +34,10 @@ impl DataType for Cube {
 
     fn memory_bytes(&self) -> usize {
         Cube::memory_bytes(self)
+    }
+
+    fn allocator_has_classes(has_classes: bool) {
+        paged::allocator_has_classes(has_classes);
     }
 
     /// Pieces of upkeep that wait for writes.

@@ -1,5 +1,7 @@
 """Killing at every place: a client that ends with an exception before or after its n-th call, as a process would that is killed there."""
 
+from redis import ResponseError
+
 
 class Killed(BaseException):
     """The process is gone; nobody may catch this."""
@@ -18,10 +20,10 @@ class Fragile:
         if name.startswith("_"):
             return get(self, name)
         found = getattr(get(self, "_client"), name)
+        if name == "connection_pool":
+            return FragilePool(self, found)
         if not callable(found) or name in ("from_url", "close"):
             return found
-        if name == "pipeline":
-            return lambda *args, **options: FragilePipeline(self, found(*args, **options))
         return lambda *args, **options: self._call(found, *args, **options)
 
     def _call(self, function, *args, **options):
@@ -36,17 +38,39 @@ class Fragile:
                 raise Killed
 
 
-class FragilePipeline:
-    """A pipeline of such a client: sending it is one call."""
+class FragilePool:
+    """The connections of such a client: sending commands and reading all of their answers is one call."""
 
-    def __init__(self, owner, pipeline):
-        self._owner, self._pipeline = owner, pipeline
+    def __init__(self, owner, pool):
+        self._owner, self._pool = owner, pool
 
-    def __len__(self):
-        return len(self._pipeline)
+    def get_connection(self):
+        return FragileConnection(self._owner, self._pool.get_connection())
 
-    def execute_command(self, *args, **options):
-        return self._pipeline.execute_command(*args, **options)
+    def release(self, connection):
+        self._pool.release(connection.real)
 
-    def execute(self, *args, **options):
-        return self._owner._call(self._pipeline.execute, *args, **options)
+
+class FragileConnection:
+    def __init__(self, owner, real):
+        self._owner, self.real = owner, real
+        self.retry, self.disconnect = real.retry, real.disconnect
+
+    def send_packed_command(self, commands):
+        self._owner._call(self._converse, commands)
+
+    def _converse(self, commands):
+        commands = list(commands)
+        self.real.send_packed_command(commands)
+        self._answers = []
+        for _ in commands:
+            try:
+                self._answers.append(self.real.read_response(disable_decoding=True))
+            except ResponseError as error:
+                self._answers.append(error)
+
+    def read_response(self, disable_decoding):
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

@@ -10,6 +10,7 @@ import redis
 from redis_hll import HLL, BatchError, Counted, Event, TooManyCells
 from redis_hll import batches
 from redis_hll.batches import Piece, Progress, RowSender, add_elements, chunks, cut, pack
+from redis_hll.wire import Wire, packed
 
 BEGIN = 1_772_409_600_000  # 2026-03-02T00:00:00Z
 HOUR = 3_600_000
@@ -41,10 +42,49 @@ def test_commands_are_cut_by_number_and_by_bytes(rng):
         assert len(piece) == 100 or sum(map(len, piece)) + len(behind[0]) > batches.BYTES, "as full as may be"
 
 
+def test_commands_are_packed_as_the_libraries_pack_them(rng):
+    connection = redis.Connection()
+    for _ in range(200):
+        words = [rng.randbytes(rng.choice((0, 1, 9, 10, 1023, 1024, 5000))) for _ in range(rng.randrange(6))]
+        assert packed("HLL.ADD", words) == b"".join(connection.pack_command("HLL.ADD", *words))
+
+
+def test_after_an_interruption_replies_are_not_those_of_the_next_command(one_server, monkeypatch):
+    """Ctrl-C between two replies: the connection is not used again."""
+    with redis.Redis(port=one_server.port) as client:
+        hll, read = HLL(client), redis.Connection.read_response
+        hll.add("k", "first")
+        left = [2]
+
+        def interrupted(connection, *arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return read(connection, *arguments, **options)
+        monkeypatch.setattr(redis.Connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hll.add_many("k", map(str, range(10_000)))
+        monkeypatch.undo()
+        assert hll.add_many("k", map(str, range(20_000))).elements == 20_000
+        assert hll.estimate("k").holds(20_001) or hll.count("k") == pytest.approx(20_001, rel=0.05)
+
+
+def test_which_clients_are_sent_to_directly(one_server):
+    port = one_server.port
+    for client, direct in ((redis.Redis(port=port), True), (redis.Redis(port=port, single_connection_client=True), False)):
+        with client:
+            assert (Wire.of(client, redis.ResponseError) is not None) == direct
+            hll = HLL(client)
+            assert hll.add_many(f"k{direct}", map(str, range(3000))).elements == 3000 and hll.add_many(f"k{direct}", ["x"]).commands == 1
+            with pytest.raises(BatchError, match="WRONGTYPE"):
+                client.set("text", "x")
+                hll.add_many("text", ["a"])
+
+
 def test_rows_become_words():
     assert pack([Event("a", BEGIN, {"x": 1, "y": None}), ("b", None, {"z": "v"}), ("c",)], None) == (
-        ("x", "y", "z"), [(b"%d" % BEGIN, b"a", b"1", b"", b""), (b"*", b"b", b"", b"", b"v"), (b"*", b"c", b"", b"", b"")])
-    assert pack([("a", BEGIN, "v", None)], ("x", "y")) == (("x", "y"), [(b"%d" % BEGIN, b"a", b"v", b"")])
+        ("x", "y", "z"), [b"%d" % BEGIN, b"a", b"1", b"", b"", b"*", b"b", b"", b"", b"v", b"*", b"c", b"", b"", b""])
+    assert pack([("a", BEGIN, "v", None)], ("x", "y")) == (("x", "y"), [b"%d" % BEGIN, b"a", b"v", b""])
 
 
 def test_rows_that_are_too_many_are_cut_where_the_server_says():
@@ -53,7 +93,7 @@ def test_rows_that_are_too_many_are_cut_where_the_server_says():
         rows = (len(command.words) - 10) // 3
         return TooManyCells("HLL: the rows from 51 on would be counted in more than 20000 cells") if rows > 50 else Counted(rows)
     sender = RowSender(b"k", b"p", lambda piece: b"%d-%d" % (piece.first, piece.last))
-    rows = [(b"%d" % number, b"u", b"v") for number in range(450)]
+    rows = [word for number in range(450) for word in (b"%d" % number, b"u", b"v")]
     conversation = sender.deliver(sender.pieces(("f",), rows, 1000))
     made, seen = next(conversation), []
     with pytest.raises(StopIteration):
@@ -64,7 +104,7 @@ def test_rows_that_are_too_many_are_cut_where_the_server_says():
             made = conversation.send(replies)
     assert sender.total == Counted(450) and sorted(map(int, seen)) == list(range(450))
     assert sender.size == 50
-    whole = sender.deliver(sender.pieces(("f",), rows[:10], 0))
+    whole = sender.deliver(sender.pieces(("f",), rows[:30], 0))
     next(whole)
     with pytest.raises(StopIteration):
         whole.send([Counted(10)])
@@ -72,11 +112,11 @@ def test_rows_that_are_too_many_are_cut_where_the_server_says():
 
 
 def test_pieces_know_which_rows_they_have():
-    piece = Piece(10, 19, list(range(10, 20)), [(b"%d" % n,) for n in range(10, 20)], ())
+    piece = Piece(10, 19, list(range(10, 20)), [word for n in range(10, 20) for word in (b"%d" % n, b"u")], ())
     left, right = piece.without(3).split(5)
     assert (left.first, left.last, left.numbers) == (10, 15, [10, 11, 12, 14, 15])
     assert (right.first, right.last, right.numbers) == (16, 19, [16, 17, 18, 19])
-    assert [row[0] for row in left.rows + right.rows] == [b"%d" % n for n in range(10, 20) if n != 13]
+    assert (left.words + right.words)[::2] == [b"%d" % n for n in range(10, 20) if n != 13]
 
 
 def test_a_batch_error_says_how_far_it_came():

@@ -11,7 +11,7 @@ from crash import Fragile, Killed
 
 from redis_hll import HLL
 from redis_hll.cli.main import main
-from redis_hll.sources.files import Columns
+from redis_hll.sources.columns import Columns
 from redis_hll.sources.streams import Consumer
 
 MILLIS = 1_772_409_600_000

@@ -19,7 +19,9 @@ from redis_hll import HLL
 from redis_hll.cli.loading import Template
 from redis_hll.cli.main import main
 from redis_hll.sources import loading
-from redis_hll.sources.files import Columns, InputError, MaxBad, Table, TooManyBad, read_time, rows, usual
+from redis_hll.sources.columns import Columns, read_time, rows, usual
+from redis_hll.sources.files import InputError, MaxBad, Table, TooManyBad
+from redis_hll.sources.ranking import Frequent
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 MILLIS = 1_772_409_600_000
@@ -286,3 +288,19 @@ def test_json_lines_into_a_cube(url):
     cube = make_cube(url.port)
     assert main("load a.jsonl --cube shop".split()) == 0
     assert cube.count(where={"step": "pay"}).measures["price"] == 700
+
+
+def test_counting_values_takes_bounded_memory_and_keeps_what_is_frequent():
+    counted, most, total = Frequent(100), 0, 0
+    for i in range(20_000):
+        for value in (f"once {i}", "often" if i % 4 == 0 else f"twice {i // 2}"):
+            counted.add(value)
+            total += 1
+        most = max(most, len(counted.counts))
+    assert most <= 100 and counted.most(1) == ["often"]
+    assert 5000 - 2 * total / 100 <= counted.counts["often"] <= 5000
+    few = Frequent(100)
+    for value in ["a"] * 3 + ["b"] * 5 + ["c"] * 3:
+        few.add(value)
+    assert few.kept(1, ["c", "new"]) == {"b", "c", "new"}
+    assert few.most(2) == ["b", "a"] and few.counts == {"a": 3, "b": 5, "c": 3}

@@ -248,6 +248,8 @@ pub struct Rate {
     /// Variance of `value` about the truth.
     pub variance: f64,
     doubt: Doubt,
+    /// What it is a fraction of, if that may be nobody: of a share of nobody nothing is known.
+    whole: Option<JointEstimate>,
 }
 
 /// Where the interval of a rate comes from.
@@ -263,8 +265,13 @@ enum Doubt {
 }
 
 impl Rate {
-    /// The two-sided interval at `confidence`, between 0 and 1.
+    /// The two-sided interval at `confidence`, between 0 and 1: all of that where at this confidence perhaps nobody is in
+    /// the whole.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        let whole = self.whole.as_ref();
+        if whole.is_some_and(|whole| whole.interval(confidence).0 <= 0.0) {
+            return (0.0, 1.0);
+        }
         let normal = || {
             let half = normal_quantile(confidence) * self.variance.sqrt();
             ((self.value - half).max(0.0), (self.value + half).min(1.0))
@@ -295,6 +302,9 @@ impl Rate {
 /// are no more than this many standard deviations from their border.
 const FEW: usize = 5;
 const NEAR: f64 = 4.0;
+
+/// No interval about a count that is so many standard deviations from nobody reaches there.
+const FAR_FROM_NOBODY: f64 = 10.0;
 
 /// What is asked, and the likelihood whose slopes give the interval.
 #[derive(Clone, Debug)]
@@ -592,10 +602,13 @@ impl Joint {
             }
             _ => Doubt::Normal,
         };
+        let of_whole = self.variance(|region| f64::from(u8::from(of.includes(region))));
+        let may_be_nobody = !is_counted(self.method()) && whole < FAR_FROM_NOBODY * of_whole.sqrt();
         Some(Rate {
             value,
             variance,
             doubt,
+            whole: may_be_nobody.then(|| self.estimate(of)),
         })
     }
 

@@ -12,7 +12,7 @@ import io
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from .commands import Command, Text, Value, changed, cube, word, words
@@ -133,23 +133,25 @@ def add_elements(pairs: Iterable[tuple[bytes, Sequence[bytes]]], progress: Progr
 @dataclass(slots=True)
 class Piece:
     """Rows of one HLL.CUBE.MADD: those numbered `first` to `last`, of which `numbers` are left. The words of each are a timestamp,
-    the element, and the values."""
+    the element, and a value for each of the fields; `words` has them all."""
 
     first: int
     last: int
     numbers: Sequence[int]
-    rows: list[tuple[bytes, ...]]
+    words: list[bytes]
     fields: tuple[str, ...]
 
     def split(self, rows: int) -> tuple["Piece", "Piece"]:
         """The first `rows` that are left, and the others."""
-        middle = self.numbers[rows]
-        return (Piece(self.first, middle - 1, self.numbers[:rows], self.rows[:rows], self.fields),
-                Piece(middle, self.last, self.numbers[rows:], self.rows[rows:], self.fields))
+        middle, end = self.numbers[rows], rows * (2 + len(self.fields))
+        return (Piece(self.first, middle - 1, self.numbers[:rows], self.words[:end], self.fields),
+                Piece(middle, self.last, self.numbers[rows:], self.words[end:], self.fields))
 
     def without(self, row: int) -> "Piece":
         """The same without one of its rows, from 0 on."""
-        return Piece(self.first, self.last, [*self.numbers[:row], *self.numbers[row + 1:]], self.rows[:row] + self.rows[row + 1:], self.fields)
+        width = 2 + len(self.fields)
+        return Piece(self.first, self.last, [*self.numbers[:row], *self.numbers[row + 1:]],
+                     self.words[:row * width] + self.words[(row + 1) * width:], self.fields)
 
 
 def when(at: Time | None) -> bytes:
@@ -157,7 +159,21 @@ def when(at: Time | None) -> bytes:
     return b"*" if at is None else b"%d" % (at if type(at) is int else millis(at))
 
 
-def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str, ...], list[tuple[bytes, ...]]]:
+def whens(times: Sequence[Time | None]) -> list[bytes]:
+    """The words of many."""
+    return list(map(b"%d".__mod__ if set(map(type, times)) == {int} else when, times))
+
+
+def row_words(times: Sequence[Time | None], elements: Sequence[bytes], columns: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The words of rows, one row after the other."""
+    width = 2 + len(columns)
+    found = [b""] * (width * len(elements))
+    for place, column in enumerate((whens(times), elements, *columns)):
+        found[place::width] = column
+    return found
+
+
+def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str, ...], list[bytes]]:
     """The fields and the words of rows. With `fields`, a row is (element, at, value, value, ...) in their order; otherwise it is
     an Event, and the fields are those that occur."""
     if fields is None:
@@ -168,7 +184,7 @@ def pack(events: Sequence[Any], fields: Sequence[str] | None) -> tuple[tuple[str
     elements, times, *columns = zip(*events, strict=True)
     if len(columns) != len(fields):
         raise ValueError(f"a row has {2 + len(columns)} values; with these fields it is an element, a time and {len(fields)} values")
-    return tuple(fields), list(zip([when(at) for at in times], words(elements), *map(words, columns), strict=True))
+    return tuple(fields), row_words(times, words(elements), [words(column) for column in columns])
 
 
 @dataclass(slots=True)
@@ -187,23 +203,22 @@ class RowSender:
     total: Counted = field(default_factory=Counted)
     commands: int = 0
 
-    def pieces(self, fields: tuple[str, ...], rows: list[tuple[bytes, ...]], first: int) -> list[Piece]:
-        """Rows numbered from `first` on, cut into commands."""
+    def pieces(self, fields: tuple[str, ...], words: list[bytes], first: int) -> list[Piece]:
+        """The words of rows that are numbered from `first` on, cut into commands."""
         made: list[Piece] = []
-        start = 0
-        while start < len(rows):
-            part = rows[start:start + self.size]
-            if len(b"".join(chain.from_iterable(part))) > BYTES:
-                sizes = accumulate(len(b"".join(row)) for row in part)
-                part = part[:max(1, sum(size <= BYTES for size in sizes))]
-            begin, end = first + start, first + start + len(part)
+        width, start = 2 + len(fields), 0
+        while start < len(words):
+            part = words[start:start + self.size * width]
+            if len(b"".join(part)) > BYTES:
+                sizes = accumulate(len(b"".join(part[at:at + width])) for at in range(0, len(part), width))
+                part = part[:width * max(1, sum(size <= BYTES for size in sizes))]
+            begin, end = first + start // width, first + (start + len(part)) // width
             made.append(Piece(begin, end - 1, range(begin, end), part, fields))
             start += len(part)
         return made
 
     def command(self, piece: Piece) -> Command[Counted]:
-        packed = list(chain.from_iterable(piece.rows))
-        return cube.madd(self.key, piece.fields, packed, producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
+        return cube.madd(self.key, piece.fields, piece.words, producer=self.producer.decode(), id=self.new_id(piece), late=self.late)
 
     def noted(self, piece: Piece, middle: int) -> list[Command[Any]]:
         """Commands to be carried out before a piece is sent in two, the second from the row numbered `middle` on: none, where the ids
@@ -231,9 +246,9 @@ class RowSender:
                 self.commands += 1
                 if isinstance(result, Counted):
                     self.total += result
-                elif isinstance(result, TooManyCells) and result.row and len(piece.rows) > 1:
+                elif isinstance(result, TooManyCells) and result.row and len(piece.numbers) > 1:
                     whole = False
-                    rows = max(1, min(result.row, len(piece.rows)) - 1)
+                    rows = max(1, min(result.row, len(piece.numbers)) - 1)
                     self.size = rows
                     notes = self.noted(piece, piece.numbers[rows])
                     if notes:
@@ -244,7 +259,7 @@ class RowSender:
                     again += piece.split(rows)
                 elif isinstance(result, HLLError) and result.row and self.leaves_out(piece, result.row - 1, result):
                     left = piece.without(result.row - 1)
-                    again += [left] if left.rows else []
+                    again += [left] if left.numbers else []
                 elif isinstance(result, Exception):
                     refused = refused or (piece, result)
             if refused:

@@ -29,6 +29,7 @@ class Route:
         self.client = client
         exceptions = importlib.import_module(f"{library}.exceptions")
         self.connection_error: type[Exception] = exceptions.ConnectionError
+        self.response_error: type[Exception] = exceptions.ResponseError
         self.timeout_error: type[Exception] = exceptions.TimeoutError
         self.is_cluster = hasattr(client, "get_node_from_key")
 

@@ -21,6 +21,7 @@ from .replies import Reply
 from .results import Counted, Sent
 from .routing import Route
 from .times import Time
+from .wire import Wire
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,10 +59,14 @@ class Shell:
         self.producer = producer or f"py-{self._nonce}"
         self._numbers = itertools.count(1)
         self._route = Route(client)
+        self._wire = Wire.of(client, self._route.response_error)
 
     def new_id(self) -> str:
         """An id that nobody has used: neither this process nor one that was forked from it, nor one that had the same producer."""
         return f"{self._nonce}.{os.getpid():x}.{next(self._numbers)}"
+
+    def _stamped(self, made: Sequence[Command[Any]]) -> list[Command[Any]]:
+        return [command.stamped(self.producer, self.new_id) for command in made]
 
     def _sender(self, key: bytes, late: cube.Late) -> RowSender:
         def new_id(_: Piece) -> bytes:
@@ -103,9 +108,11 @@ class SyncShell(Shell):
             return end.value  # type: ignore[no-any-return]
 
     def _flush(self, made: Sequence[Command[Any]]) -> list[Any]:
+        if self._wire is not None:
+            replies = self._wire.send(self._stamped(made))
+            return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
         pipeline = self.client.pipeline(transaction=False)
-        for command in made:
-            command = command.stamped(self.producer, self.new_id)
+        for command in self._stamped(made):
             pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         return [_read(command, reply, self.strict) for command, reply in zip(made, pipeline.execute(raise_on_error=False), strict=True)]
 
@@ -149,10 +156,12 @@ class AsyncShell(Shell):
             return end.value  # type: ignore[no-any-return]
 
     async def _flush(self, made: Sequence[Command[Any]]) -> list[Any]:
+        if self._wire is not None:
+            replies = await self._wire.send_awaited(self._stamped(made))
+            return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
         await self._ready()
         pipeline = self.client.pipeline(transaction=False)
-        for command in made:
-            command = command.stamped(self.producer, self.new_id)
+        for command in self._stamped(made):
             pipeline.execute_command(self._route.name(command), *command.words, **self._route.options(command))
         replies = await pipeline.execute(raise_on_error=False)
         return [_read(command, reply, self.strict) for command, reply in zip(made, replies, strict=True)]
@@ -292,73 +301,32 @@ class SketchCommands:
     stats = method(sketch.stats)
 
 
-class _Across:
-    """What runs commands as the shell does that it belongs to."""
-
-    def __init__(self, shell: Any) -> None:
-        self.run = shell.run
-
-
-class SyncAcross(_Across):
-    """Of a client that waits."""
-
-
-class AsyncAcross(_Across):
-    """Of a client that is awaited."""
-
-
-class LaterAcross(_Across):
-    """Of a pipeline."""
-
-
-class across_method(Generic[P, T]):
-    """A command for keys in any slots."""
-
-    def __init__(self, build: Callable[P, Command[T]]) -> None:
-        self._build = build
-        self.__doc__, self.__name__, self.__wrapped__ = build.__doc__, build.__name__, build
-
-    @overload
-    def __get__(self, across: None, owner: Any) -> "across_method[P, T]": ...
-    @overload
-    def __get__(self, across: SyncAcross, owner: Any) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, across: AsyncAcross, owner: Any) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __get__(self, across: LaterAcross, owner: Any) -> Callable[P, Later[T]]: ...
-    def __get__(self, across: Any, owner: Any) -> Any:
-        if across is None:
-            return self
-
-        @functools.wraps(self._build)
-        def call(*arguments: P.args, **options: P.kwargs) -> Any:
-            return across.run(self._build(*arguments, **options))
-        return call
-
-
 class ClusterCommands:
     """The commands of sketches for keys in any slots of a cluster."""
 
-    count = across_method(cluster.count)
-    estimate = across_method(cluster.estimate)
-    intersect = across_method(cluster.intersect)
-    segment = across_method(cluster.segment)
-    overlap = across_method(cluster.overlap)
-    funnel = across_method(cluster.funnel)
-    retention = across_method(cluster.retention)
-    campaign = across_method(cluster.campaign)
-    merge = across_method(cluster.merge)
+    count = method(cluster.count)
+    estimate = method(cluster.estimate)
+    intersect = method(cluster.intersect)
+    segment = method(cluster.segment)
+    overlap = method(cluster.overlap)
+    funnel = method(cluster.funnel)
+    retention = method(cluster.retention)
+    campaign = method(cluster.campaign)
+    merge = method(cluster.merge)
+
+    def __init__(self, shell: Shell) -> None:
+        self.__dict__ = shell.__dict__  # the same shell with other methods: its client, its producer, what waits in its pipeline
 
 
-class Cluster(ClusterCommands, SyncAcross):
+class Cluster(ClusterCommands, SyncShell):
     """Sketches in any slots of a cluster."""
 
 
-class AsyncCluster(ClusterCommands, AsyncAcross):
+class AsyncCluster(ClusterCommands, AsyncShell):
     """Sketches in any slots of a cluster; awaited."""
 
 
-class PipelineCluster(ClusterCommands, LaterAcross):
+class PipelineCluster(ClusterCommands, LaterShell):
     """Sketches in any slots of a cluster, in a pipeline."""
 
 
@@ -428,8 +396,8 @@ class _Rows:
 
     def _exchange(self) -> Exchange[None]:
         events, self._events = self._events, []
-        fields, rows = batches.pack(events, None)
-        pieces = self._sender.pieces(fields, rows, self._number)
+        fields, row_words = batches.pack(events, None)
+        pieces = self._sender.pieces(fields, row_words, self._number)
         self._number += len(events)
         return self._sender.deliver(pieces)
 
@@ -501,8 +469,8 @@ class Cube(CubeCommands, SyncBound):
         sender = self.shell._sender(word(self.key), late)
         number = 0
         for chunk in batches.chunks(rows, ROWS * COMMANDS):
-            names, packed = batches.pack(chunk, fields)
-            self.shell.exchange(sender.deliver(sender.pieces(names, packed, number)))
+            names, row_words = batches.pack(chunk, fields)
+            self.shell.exchange(sender.deliver(sender.pieces(names, row_words, number)))
             number += len(chunk)
         return sender.total
 
@@ -520,8 +488,8 @@ class AsyncCube(CubeCommands, AsyncBound):
         sender = self.shell._sender(word(self.key), late)
         number = 0
         async for chunk in batches.async_chunks(rows, ROWS * COMMANDS):
-            names, packed = batches.pack(chunk, fields)
-            await self.shell.exchange(sender.deliver(sender.pieces(names, packed, number)))
+            names, row_words = batches.pack(chunk, fields)
+            await self.shell.exchange(sender.deliver(sender.pieces(names, row_words, number)))
             number += len(chunk)
         return sender.total
 

@@ -13,20 +13,22 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ..commands import word
 from ..errors import BatchError, HLLError, KeyMissing
 from ..replies import text
 from ..shells import HLL
-from ..sources.files import Columns, InputError, MaxBad, Table, TooManyBad, rows, usual
+from ..sources.columns import Columns, rows, usual
+from ..sources.files import InputError, MaxBad, Table, TooManyBad
 from ..sources.loading import CubeLoading
 from ..sources.streams import Consumer
 from ..times import instant
 from .output import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 DRY_ROWS = 1_000
 LINE_SECONDS = 5.0  # between two lines of progress where there is no terminal
@@ -63,9 +65,9 @@ class Bar:
     def __init__(self, total: int) -> None:
         self._total, self._begin, self._last, self._first = max(total, 1), time.monotonic(), time.monotonic(), 0
         self._bar: Progress | None = None
-        self._task = TaskID(0)
         if sys.stderr.isatty():
             from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
             self._bar = Progress(TextColumn("loading"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]}"),
                                  TimeRemainingColumn(), TextColumn("left"), console=Console(stderr=True))
             self._task = self._bar.add_task("loading", total=self._total, rows="")

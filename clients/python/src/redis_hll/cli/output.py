@@ -8,10 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from ..results import Interval
 
 OutputFormat = Literal["table", "json", "csv"]
@@ -57,11 +53,16 @@ class Output:
     """Where results go and in which form. Progress and errors go to standard error."""
 
     def __init__(self, form: OutputFormat) -> None:
+        from rich.console import Console  # late: loading a file prints no table and is quicker without
+
         self.form = form
         self.console = Console(highlight=False, soft_wrap=True, width=WIDTH)
 
     def rows(self, head: Sequence[str], cells: Iterable[Sequence[str]], dicts: list[dict[str, Any]], note: str = "") -> None:
         """A table of cells, or the dicts behind it: the first column to the left, the others to the right, empty ones left out."""
+        from rich.table import Table
+        from rich.text import Text
+
         if self.form != "table":
             self.dicts(dicts)
             return

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from ..batches import COMMANDS, ROWS, Piece, RowSender, when
+from ..batches import COMMANDS, ROWS, Piece, RowSender, row_words
 from ..commands import Command, Text, word
 from ..commands.cube import Late
 from ..errors import HLLError
@@ -127,10 +127,10 @@ class CubeLoading:
 
     def _flush(self, chunk: list[tuple[Any, ...]]) -> int:
         elements, times, *columns = zip(*chunk, strict=True)
-        packed = list(zip([when(at) for at in times], elements, *columns, strict=True))
+        words = row_words(times, elements, columns)
         sender = self._sender
         sender.size = ROWS  # cut as every run cuts
-        pieces = [part for piece in sender.pieces(self._fields, packed, self.done) for part in sender.planned(piece, self._known)]
+        pieces = [part for piece in sender.pieces(self._fields, words, self.done) for part in sender.planned(piece, self._known)]
         self._hll.exchange(sender.deliver(pieces))
         self.done += len(chunk)
         self._hll.run(self._journal.command("HSET", b"done", self.done))

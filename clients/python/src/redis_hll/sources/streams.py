@@ -21,7 +21,7 @@ from ..commands.cube import Late
 from ..errors import HLLError, TooManyCells
 from ..results import Counted
 from ..shells import HLL
-from .files import Columns
+from .columns import Columns
 from .loading import KEEP, tag
 
 MOST = 3_000  # rows that one command may have
