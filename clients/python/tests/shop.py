@@ -1,4 +1,4 @@
-"""A made-up shop for the tests of the board, for its picture, and for `scripts/run --board`: a cube, and events that end now.
+"""A made-up shop for the tests of the board and for its picture: a cube, and events that end now.
 
 Visitors come once or again and again, on a device and by a channel that they mostly keep; few of those who look buy; weekdays
 and hours differ; one week sees a campaign. The rates are made up: tests compare what the page shows with what the server says,
