@@ -46,7 +46,7 @@ def events(now, days, visits, rng):
     """Events of so many days up to `now` (Unix milliseconds), about `visits` visits a day, in order of time."""
     hours = list(accumulate(HOURS))
     made = []
-    people = 4 * visits  # of whom some were there before the first day
+    people = 16 * visits  # of whom some were there before the first day
     today = datetime.fromtimestamp(now / 1000, ZoneInfo(ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
     for back in range(days - 1, -1, -1):
         midnight = int(datetime.fromordinal(today.toordinal() - back).replace(tzinfo=ZoneInfo(ZONE)).timestamp()) * 1000

@@ -83,7 +83,7 @@ export function visitorsOption({ question, unit, zone, rows, slots, compared }, 
   const blue = colour('visitors');
   const most = Math.max(1, ...rows.map((row) => Math.max(row.unique?.upper ?? row.unique?.estimate ?? 0, compared ? row.unique_previous ?? 0 : 0)));
   const mostEvents = Math.max(1, ...rows.map((row) => row.events ?? 0));
-  const right = narrow ? 18 : 8, labels = narrow ? 5 : 10;
+  const right = narrow ? 18 : 14, labels = narrow ? 5 : 10;
   const hint = (points) => {
     const row = rows[points[0].dataIndex];
     const time = times[points[0].dataIndex];
@@ -131,7 +131,7 @@ export function newcomersOption({ question, unit, zone, rows }, narrow) {
   return {
     ...base(rows.length),
     grid: [{ left: 48, right: 18, top: 8, bottom: 28, outerBoundsMode: 'none' }],
-    xAxis: [timeAxis(rows.map((row) => row.bucket), unit, zone, narrow ? 5 : 5)],
+    xAxis: [timeAxis(rows.map((row) => row.bucket), unit, zone, 5)],
     yAxis: [valueAxis('newcomers', question, most, 4)],
     tooltip: tooltip(hint),
     series: [
