@@ -39,6 +39,7 @@ def arguments(line: list[str]) -> argparse.Namespace:
                     "\nWithout a file the events are synthetic: five weeks of a shop that does not exist.",
         epilog="""examples:
   scripts/run                                      half a million synthetic events
+  scripts/run --board                              a live page of the made-up shop, whose visits go on; with a file, of its events
   scripts/run access.log.gz                        a web server's log; users are client addresses
   scripts/run orders.csv --user customer_id --time date --per month
   scripts/run events.jsonl --user user.id --step name --funnel view,cart,pay

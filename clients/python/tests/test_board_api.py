@@ -375,6 +375,12 @@ def test_what_a_board_does_not_start_with(tmp_path, one_server):
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
+def test_without_its_packages_it_says_what_to_install(tmp_path):
+    program = "import sys; sys.modules['fastapi'] = None; from redis_hll.cli.main import main; sys.exit(main(['board', '--cube', 'shop']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2 and "pip install 'redis-hll[cli,board]'" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_elsewhere_a_token_is_made(one_server):
     """Told to listen where others come in, it makes a token and says it; here that is another address of this machine."""
     server = one_server
