@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Takes the picture of the board that README.md shows, docs/board.png, of a made-up shop (tests/shop.py) on a server of its own.
+"""Takes the pictures of the board of a made-up shop (tests/shop.py) on a server of its own: docs/board-top.png, what README.md shows
+of it, and docs/board.png, all of it.
 
-    target/venv-client/bin/python clients/python/screenshot.py            docs/board.png
+    target/venv-client/bin/python clients/python/screenshot.py            both
     ... screenshot.py --out pictures --all                                every width and theme, into a directory
 
 Needs target/servers, a built module, Chromium, and what build_static.py brings. The picture has 256 colours, which nobody sees
@@ -30,6 +31,7 @@ from redis_hll import HLL  # noqa: E402
 
 MOST_BYTES = 300_000
 WIDTHS = (390, 820, 1440)
+HEIGHT = 822  # down to the charts
 CONFIG = """
 [board]
 [[board.cubes]]
@@ -47,9 +49,9 @@ buy = "Bought"
 """
 
 
-def picture(page, path):
-    """The whole page as a PNG of 256 colours."""
-    image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+def picture(page, path, whole=True):
+    """The page, or what a window shows of it, as a PNG of 256 colours."""
+    image = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
     image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path}: {image.width} by {image.height}, {size:,} bytes")
@@ -63,7 +65,7 @@ def main():
     parser.add_argument("--module", default=str(ROOT / "target" / "release" / "libredis_hll.so"))
     parser.add_argument("--visits", type=int, default=4200, help="a day, 62 days long")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where to")
-    parser.add_argument("--all", action="store_true", help="every width and theme, not only the one that README.md shows")
+    parser.add_argument("--all", action="store_true", help="every width and theme instead")
     given = parser.parse_args()
     server = servers.Server(given.server, str(ROOT / "target" / "servers" / given.server), str(Path(given.module).resolve())).start()
     try:
@@ -83,13 +85,17 @@ def main():
             board = opened.enter_context(boards.Board(f"redis://127.0.0.1:{server.port}", "--config", config))
             for theme in ("light", "dark") if given.all else ("light",):
                 for width in WIDTHS if given.all else (1440,):
-                    page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+                    page = chromium.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=theme)
                     page.goto(board.address)
                     page.wait_for_selector(".funnel tbody tr")
                     page.wait_for_selector("#chart-visitors canvas")
                     browsers.until(page, "!document.querySelector('.blanks')")
                     page.wait_for_timeout(1000)
-                    picture(page, given.out / (f"{width}-{theme}.png" if given.all else "board.png"))
+                    if given.all:
+                        picture(page, given.out / f"{width}-{theme}.png")
+                    else:
+                        picture(page, given.out / "board-top.png", whole=False)
+                        picture(page, given.out / "board.png")
                     page.close()
     finally:
         server.remove()
