@@ -1,6 +1,6 @@
 """Sections of what scripts/run prints as a picture of a terminal, for the README:
 
-    scripts/run --stop | PYTHONPATH=scripts python3 -m demo.picture 'Visitors up to' Campaigns Retention > docs/run.svg
+    scripts/run --stop | PYTHONPATH=scripts:clients/python/src python3 -m demo.picture 'Visitors up to' Campaigns Retention > docs/run.svg
 
 Each argument is how a heading begins; the first section with such a heading is taken, up to the next heading.
 """
