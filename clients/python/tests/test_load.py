@@ -210,11 +210,11 @@ def test_killed_at_every_call(url, hours, after):
                 pass
         assert cube.count().events == 450, f"killed {'after' if after else 'before'} call {calls}"
         calls += 1
-    assert calls > (8 if hours else 4)
+    assert calls > (6 if hours else 3)
 
 
 def test_killed_by_the_system_in_the_middle(url):
-    write(Path("shop.csv"), events(60_000))
+    write(Path("shop.csv"), events(300_000))
     cube = make_cube(url.port)
     command = [sys.executable, "-m", "redis_hll.cli.main", "load", "shop.csv", "--cube", "shop"]
     for share in (10_000, 30_000):
@@ -223,14 +223,14 @@ def test_killed_by_the_system_in_the_middle(url):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it was in the middle"
-    assert 30_000 <= cube.count().events < 60_000
+    assert 30_000 <= cube.count().events < 300_000
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
-    assert cube.count().events == 60_000
-    assert cube.count().measures["price"] == sum(n % 10 for n in range(60_000))
+    assert cube.count().events == 300_000
+    assert cube.count().measures["price"] == sum(n % 10 for n in range(300_000))
 
 
 def test_an_interrupted_load_says_where_it_stands(url):
-    write(Path("shop.csv"), events(60_000))
+    write(Path("shop.csv"), events(300_000))
     cube = make_cube(url.port)
     command = [sys.executable, "-m", "redis_hll.cli.main", "load", "shop.csv", "--cube", "shop"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from ..batches import COMMANDS, ROWS, Piece, RowSender, row_words
+from ..batches import COMMANDS, ROWS, Exchange, Piece, RowSender, row_words
 from ..commands import Command, Text, word
 from ..commands.cube import Late
 from ..errors import HLLError
@@ -36,6 +36,13 @@ def tag(key: bytes) -> bytes:
 
 def _any(reply: Reply) -> Any:
     return reply.value
+
+
+def _in_order(commands: list[Command[Any]]) -> Exchange[None]:
+    """Commands that are sent together. Raises the first error."""
+    for result in (yield commands):
+        if isinstance(result, Exception):
+            raise result
 
 
 class Journal:
@@ -133,9 +140,9 @@ class CubeLoading:
         pieces = [part for piece in sender.pieces(self._fields, words, self.done) for part in sender.planned(piece, self._known)]
         self._hll.exchange(sender.deliver(pieces))
         self.done += len(chunk)
-        self._hll.run(self._journal.command("HSET", b"done", self.done))
-        self._hll.run(self._journal.command("EXPIRE", KEEP))
+        notes = [self._journal.command("HSET", b"done", self.done), self._journal.command("EXPIRE", KEEP)]
         if sender.cuts:
-            self._hll.run(self._journal.command("HDEL", *(name.encode() for name in sender.cuts)))
+            notes.append(self._journal.command("HDEL", *(name.encode() for name in sender.cuts)))
             sender.cuts.clear()
+        self._hll.exchange(_in_order(notes))
         return self.done
