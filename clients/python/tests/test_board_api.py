@@ -581,6 +581,21 @@ def test_the_documented_user_is_enough_and_can_nothing_else(server, hll):
         assert board.panel("now")["answer"] is None and board.panel("now")["problem"]
 
 
+def test_a_cube_of_a_cluster(start, server_name):
+    server = start(server_name, {"cluster-enabled": "yes"})
+    server.c("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    wait_for("the cluster", lambda: b"cluster_state:ok" in server.c("CLUSTER", "INFO"))
+    shop = fill(HLL(redis.Redis(port=server.port)), users=30, days=2)
+    with running(url(server), "--cube", "shop", "--cluster") as board:
+        for name in PANELS:
+            assert board.panel(name)["problem"] is None, name
+        assert board.answer("state")["module"]["cube_keys"] == 1
+        stream = board.stream("now")
+        events = stream.panel("now")["answer"]["events"]
+        shop.add("somebody else", step="landing")
+        assert stream.panel("now", lambda answer: answer["events"] == events + 1)
+
+
 def test_names_that_are_no_text(server, hll):
     cube = hll.cube("shop")
     cube.create(dimensions=["page", "device"], groups=["page,device"])
