@@ -224,19 +224,22 @@ def test_a_time_that_is_not_kept_is_no_nought(one_board):
 
 def test_an_event_shows_and_then_it_is_quiet(one_board, one_server):
     board, server, shop = one_board, one_server, HLL(redis.Redis(port=one_server.port)).cube("shop")
-    away_from_border(60)
+    away_from_border(90)
     stream = board.stream(",".join(PANELS))
     first = {"now": stream.panel("now")}
     stream.quiet(2)
     before = board.answer("now")["unique"]["estimate"]
     asked = calls(server, "HLL.CUBE.FUNNEL")
     shop.add("somebody else", step="landing", device="mobile", channel="search", page="/0")
-    came = [document for kind, document in stream.quiet(4) if kind == "panel"]
-    (found, *_) = [document for document in came if document["panel"] == "now"]
-    assert found["answer"]["unique"]["estimate"] == before + 1 and found["revision"] != first["now"]["revision"] and has_its_shape(found)
-    assert {document["panel"] for document in came} >= {"30d", "series", "list.page", "state", "funnel"}
-    # Nothing happens from here on, but for the rate of events, which falls to none when the last one is ten seconds ago.
-    stream.quiet(11)
+    came = {}
+    while not came.keys() >= {"now", "30d", "series", "list.page", "state", "funnel"}:
+        document = stream.until(lambda kind, document: kind == "panel")
+        came.setdefault(document["panel"], document)
+    assert came["now"]["answer"]["unique"]["estimate"] == before + 1 and came["now"]["revision"] != first["now"]["revision"] and has_its_shape(came["now"])
+    # Nothing happens from here on, but for the rate of events, which falls to none when the last one is ten seconds ago; and what takes long
+    # comes late where the machine is busy.
+    while any(kind != "alive" for kind, _ in stream.quiet(11)):
+        pass
     queries, begin = calls(server, "HLL.CUBE.QUERY"), time.monotonic()
     assert [(kind, document) for kind, document in stream.quiet(5) if kind != "alive"] == []
     assert calls(server, "HLL.CUBE.FUNNEL") == asked + 1, "one event is one more question"
