@@ -177,6 +177,14 @@ class Viewers(threading.Thread):
                         self.unique["now"] = answer["events"]
                         self.changed.notify_all()
 
+    def settle(self) -> None:
+        """Waits until all first answers have come: nothing for twelve seconds, two minutes at most."""
+        for _ in range(10):
+            before = self.events
+            time.sleep(12)
+            if self.events == before:
+                return
+
     def shows(self, events: float, seconds: float = 20) -> float:
         """Seconds until visitors now are of so many events, or more."""
         begin = time.monotonic()
@@ -252,7 +260,7 @@ def main() -> int:
         viewers = Viewers((found[1], int(found[2])), options.viewers)
         viewers.start()
         viewers.shows(0)
-        time.sleep(10)
+        viewers.settle()
         quiet = measure(server, client, board.pid, viewers, options.seconds / 2)
         shown = {"nothing comes in": showing(viewers, client, 10)}
         processes.append(subprocess.Popen([sys.executable, __file__, "--feed", str(server.port), "--rate", str(options.rate)], text=True))

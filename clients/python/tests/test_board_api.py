@@ -224,19 +224,22 @@ def test_a_time_that_is_not_kept_is_no_nought(one_board):
 
 def test_an_event_shows_and_then_it_is_quiet(one_board, one_server):
     board, server, shop = one_board, one_server, HLL(redis.Redis(port=one_server.port)).cube("shop")
-    away_from_border(60)
+    away_from_border(90)
     stream = board.stream(",".join(PANELS))
     first = {"now": stream.panel("now")}
     stream.quiet(2)
     before = board.answer("now")["unique"]["estimate"]
     asked = calls(server, "HLL.CUBE.FUNNEL")
     shop.add("somebody else", step="landing", device="mobile", channel="search", page="/0")
-    came = [document for kind, document in stream.quiet(4) if kind == "panel"]
-    (found, *_) = [document for document in came if document["panel"] == "now"]
-    assert found["answer"]["unique"]["estimate"] == before + 1 and found["revision"] != first["now"]["revision"] and has_its_shape(found)
-    assert {document["panel"] for document in came} >= {"30d", "series", "list.page", "state", "funnel"}
-    # Nothing happens from here on, but for the rate of events, which falls to none when the last one is ten seconds ago.
-    stream.quiet(11)
+    came = {}
+    while not came.keys() >= {"now", "30d", "series", "list.page", "state", "funnel"}:
+        document = stream.until(lambda kind, document: kind == "panel")
+        came.setdefault(document["panel"], document)
+    assert came["now"]["answer"]["unique"]["estimate"] == before + 1 and came["now"]["revision"] != first["now"]["revision"] and has_its_shape(came["now"])
+    # Nothing happens from here on, but for the rate of events, which falls to none when the last one is ten seconds ago; and what takes long
+    # comes late where the machine is busy.
+    while any(kind != "alive" for kind, _ in stream.quiet(11)):
+        pass
     queries, begin = calls(server, "HLL.CUBE.QUERY"), time.monotonic()
     assert [(kind, document) for kind, document in stream.quiet(5) if kind != "alive"] == []
     assert calls(server, "HLL.CUBE.FUNNEL") == asked + 1, "one event is one more question"
@@ -579,6 +582,21 @@ def test_the_documented_user_is_enough_and_can_nothing_else(server, hll):
         assert board.panel("now", dataset="other")["problem"]["kind"] == "not_allowed"
     with Board(url(server, user="board:wrong@"), "--cube", "shop") as board:
         assert board.panel("now")["answer"] is None and board.panel("now")["problem"]
+
+
+def test_a_cube_of_a_cluster(start, server_name):
+    server = start(server_name, {"cluster-enabled": "yes"})
+    server.c("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    wait_for("the cluster", lambda: b"cluster_state:ok" in server.c("CLUSTER", "INFO"))
+    shop = fill(HLL(redis.Redis(port=server.port)), users=30, days=2)
+    with running(url(server), "--cube", "shop", "--cluster") as board:
+        for name in PANELS:
+            assert board.panel(name)["problem"] is None, name
+        assert board.answer("state")["module"]["cube_keys"] == 1
+        stream = board.stream("now")
+        events = stream.panel("now")["answer"]["events"]
+        shop.add("somebody else", step="landing")
+        assert stream.panel("now", lambda answer: answer["events"] == events + 1)
 
 
 def test_names_that_are_no_text(server, hll):

@@ -254,7 +254,7 @@ class Source:
 
     def _ask(self, name: str, view: View) -> Question:
         if name == "state":
-            return panels.state(self.key if self.is_cube else None, lambda: self.server, self.hub.settings.monitor, self.rate, self.learn)()
+            return panels.state(self.key if self.is_cube else None, self.key, lambda: self.server, self.hub.settings.monitor, self.rate, self.learn)()
         if not isinstance(self.settings, CubeSettings):
             return panels.sketches(self.settings)()
         if self.layout is None:

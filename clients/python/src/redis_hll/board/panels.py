@@ -7,11 +7,11 @@ command comes from here, from what the cube declares, or from a checked view.
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from ..commands import Command, cube, monitor, sketch
+from ..commands import Command, cube, monitor, sketch, word
 from ..errors import (BadArgument, Busy, CommandMissing, CrossSlot, Full, HLLError, KeyMissing, NoGroup, NotAllowed, WrongType)
 from ..results import (Answer, Change, CubeCampaign, CubeFunnel, CubeInfo, Estimate, Interval, QueryResult, Row, Stats)
 from ..times import EPOCH, MILLISECOND
@@ -359,9 +359,9 @@ def _allowed(command: Command[Any]) -> Question:
         raise
 
 
-def state(key: str | None, server: Callable[[], shapes.Server | None], monitor_key: str | None, events: Callable[[], tuple[int | None, float | None]],
+def state(key: str | None, node_of: str, server: Callable[[], shapes.Server | None], monitor_key: str | None, events: Callable[[], tuple[int | None, float | None]],
           learn: Callable[[CubeInfo], None]) -> Callable[[], Question]:
-    """Server, cube and alerts. `learn` is told what the cube declares now."""
+    """Server, cube and alerts. Of a cluster it is the node that has the key `node_of`. `learn` is told what the cube declares now."""
     def ask() -> Question:
         about: shapes.CubeState | None = None
         if key is not None:
@@ -371,7 +371,8 @@ def state(key: str | None, server: Callable[[], shapes.Server | None], monitor_k
                 today: QueryResult | None = yield from _allowed(cube.query(key, period="today", metrics=["events"]))
                 total, rate = events()
                 about = cube_state(info, total, _only(today).events if today else None, rate)
-        stats: Stats | None = yield from _allowed(sketch.stats())
+        # A key that the command does not have says which node of a cluster is meant.
+        stats: Stats | None = yield from _allowed(replace(sketch.stats(), key=word(node_of), movable=True))
         alerts = (yield from _allowed(monitor.alerts(monitor_key, count=MOST_ALERTS))) if monitor_key else None
         return {"server": server(), "cube": about, "module": module_state(stats) if stats else None, "alerts": None if alerts is None else [
             {"at": millis(item.at), "context": plain(item.context), "level": plain(item.level), "estimate": item.estimate, "exact": item.exact,
