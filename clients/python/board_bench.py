@@ -252,7 +252,7 @@ def main() -> int:
         client = redis.Redis(port=server.port)
         load(server.port, options.events)
         board = subprocess.Popen([sys.executable, "-m", "redis_hll.cli.main", "board", "--url", f"redis://127.0.0.1:{server.port}", "--cube", "shop",
-                                  "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+                                  "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True, preexec_fn=servers._die_with_parent)
         processes.append(board)
         assert board.stdout is not None
         found = re.search(r"http://([\d.]+):(\d+)", board.stdout.readline())
@@ -263,7 +263,8 @@ def main() -> int:
         viewers.settle()
         quiet = measure(server, client, board.pid, viewers, options.seconds / 2)
         shown = {"nothing comes in": showing(viewers, client, 10)}
-        processes.append(subprocess.Popen([sys.executable, __file__, "--feed", str(server.port), "--rate", str(options.rate)], text=True))
+        processes.append(subprocess.Popen([sys.executable, __file__, "--feed", str(server.port), "--rate", str(options.rate)], text=True,
+                                          preexec_fn=servers._die_with_parent))
         time.sleep(15)
         busy = measure(server, client, board.pid, viewers, options.seconds)
         title = f"{options.rate:,} events a second"
