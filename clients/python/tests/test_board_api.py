@@ -247,6 +247,15 @@ def test_an_event_shows_and_then_it_is_quiet(one_board, one_server):
     assert calls(server, "HLL.CUBE.QUERY") - queries <= 4 * (time.monotonic() - begin) + 10
 
 
+def test_an_event_that_comes_late_shows_too(one_board, one_server):
+    """Into a slice that is closed, where the signal does not look: it is found when the cube is described again."""
+    stream = one_board.stream("30d")
+    events = stream.panel("30d")["answer"]["events"]
+    HLL(redis.Redis(port=one_server.port)).cube("shop").add("somebody else", datetime.now(UTC) - timedelta(days=1), step="landing")
+    assert stream.panel("30d", lambda answer: answer["events"] == events + 1)
+    assert one_board.answer("state")["cube"]["events"] == one_board.answer("30d")["events"]
+
+
 def test_a_viewer_is_not_sent_what_it_has(one_board):
     stream = one_board.stream("now,30d,list.device")
     known = [stream.panel(name)["revision"] for name in ("now",)]

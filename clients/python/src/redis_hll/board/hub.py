@@ -2,8 +2,9 @@
 
 * An `Entry` is a panel of a view with its last answer. Views that make no difference to a panel share it: the cards do not depend on
   the range, the state of the server on nothing.
-* A `Source` is a dataset. While somebody looks at it, it asks a cheap question twice a second, the signal: how many events there are in
-  all, and what the newest slice holds. Any event changes it, and so does the clock when a slice is over. Only then are the panels asked
+* A `Source` is a dataset. While somebody looks at it, it asks a cheap question twice a second, the signal: how many events the newest
+  slices hold. An event changes it, and so does the clock when a slice is over. (Events that come late, into slices that are closed, are
+  found when the cube is described again, each ten seconds or so.) Only then are the panels asked
   again that somebody looks at, each as often as its cost allows (`cost`). Nothing is asked for nobody.
 * A `Viewer` is a stream. What it has not been sent yet is one document for each panel at most: who reads slowly skips answers.
 
@@ -32,11 +33,13 @@ from .config import BoardSettings, CubeSettings, Limits, SketchSettings, names
 from .cost import Budget, Cost, Strain, interval
 from .discovery import Layout, layout, problem, step_dimension
 from .panels import Context, PanelProblem, Question, plain
-from .views import View, ViewError
+from .views import UNITS, View, ViewError, milliseconds
 
 log = logging.getLogger("redis_hll.board")
 
 STATE_EVERY, LAYOUT_EVERY, IDLE_SECONDS, RATE_SECONDS = 10.0, 10.0, 5.0, 10.0
+LAYOUT_PART = 500  # HLL.CUBE.INFO counts values in every slice: of a large cube that takes long, and is asked for a 500th of the time at most
+AHEAD = 2 * UNITS["d"]  # more than a server lets events be ahead of its clock
 BASE = {"state": 2.0}
 CARD_BASE, OTHER_BASE, CARD_WEIGHT = 0.4, 1.0, 4.0
 FIXED = ("series", "figures", "newcomers", "funnel", "campaign", "retention")
@@ -164,7 +167,9 @@ class Source:
         self._polled = self._described = -1e9
         self._polling = asyncio.Lock()
         self._step_values: list[str] = []
-        self._cost = Cost()
+        self._cost, self._info_cost = Cost(), Cost()
+        self._base = self._before = 0
+        self._border = 1
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -254,7 +259,7 @@ class Source:
 
     def _ask(self, name: str, view: View) -> Question:
         if name == "state":
-            return panels.state(self.key if self.is_cube else None, self.key, lambda: self.server, self.hub.settings.monitor, self.rate, self.learn)()
+            return panels.state(self.key if self.is_cube else None, self.key, lambda: self.server, self.hub.settings.monitor, self.rate, lambda: self.info)()
         if not isinstance(self.settings, CubeSettings):
             return panels.sketches(self.settings)()
         if self.layout is None:
@@ -298,22 +303,33 @@ class Source:
         if not isinstance(self.settings, CubeSettings):
             await self.hub.run(sketch.count(self.key))
             return next(self._numbers)
-        if self.layout is None or time.monotonic() - self._described > LAYOUT_EVERY:
+        if self.layout is None or time.monotonic() - self._described > max(LAYOUT_EVERY, LAYOUT_PART * self._info_cost.seconds):
             await self._describe()
-        assert self.layout is not None
-        total: QueryResult = await self.hub.run(cube.query(self.key, metrics=["events"]))
-        newest: QueryResult = await self.hub.run(cube.query(self.key, metrics=["events"], last=self.layout.finest))
-        events = sum(row.events or 0 for row in total)
+        recent = await self._recent()
         now = time.monotonic()
-        self._events.append((now, events))
+        self._events.append((now, self._before + recent))
         while now - self._events[0][0] > RATE_SECONDS and len(self._events) > 2:
             self._events.popleft()
-        return events, total.from_, total.to, newest.from_, newest.to, tuple(row.events for row in newest)
+        # When a slice is over answers are others too; a clock that is ten seconds behind this one is waited for.
+        return self._before + recent, self._before, tuple((wall() - behind) // self._border for behind in (0, 2_000, 10_000))
+
+    async def _recent(self) -> int:
+        """Events since somewhat before the newest one that was known when the cube was last described: a few slices, so it costs next to nothing."""
+        answer: QueryResult = await self.hub.run(cube.query(self.key, metrics=["events"], between=(self._base, wall() + AHEAD)))
+        return sum(row.events or 0 for row in answer)
 
     async def _describe(self) -> None:
         """What the cube declares, and which steps there are."""
         assert isinstance(self.settings, CubeSettings)
+        began = time.perf_counter()
         info: CubeInfo = await self.hub.run(cube.info(self.key))
+        finest = min(milliseconds(tier.slice) for tier in info.tiers)
+        # Two slices take events that are not late; those that are show when the cube is described again.
+        self._base = panels.millis(info.newest) - 3 * finest if info.newest else 0
+        self._border = min(finest, 900_000)
+        total: QueryResult = await self.hub.run(cube.query(self.key, metrics=["events"]))
+        self._info_cost.took(time.perf_counter() - began)
+        self._before = sum(row.events or 0 for row in total) - await self._recent()
         step = step_dimension(self.settings, info.dimensions)
         if step in info.dimensions and self.settings.steps is None and len(self._step_values) < 2:
             top: QueryResult = await self.hub.run(cube.top(self.key, str(step), 20))
@@ -355,7 +371,7 @@ class Source:
             return
         if self._signal is not None or self.layout is not None:
             self.generation += 1
-        self._signal, self.layout, self._step_values = None, None, []
+        self._signal, self.layout, self.info, self._step_values = None, None, None, []
         self._events.clear()
         self._tell(server="live", text=None, dataset="missing" if missing else "unknown", problem=why)
 
@@ -459,6 +475,10 @@ class Source:
         try:
             made = question.send(None)
             while True:
+                if isinstance(made, panels.Known):
+                    commands.append(spoken(made.command))
+                    made = question.send(made.result)
+                    continue
                 commands.append(spoken(made))
                 try:
                     result = await self.hub.run(made)

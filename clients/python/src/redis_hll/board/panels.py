@@ -20,7 +20,17 @@ from .config import SketchSettings
 from .discovery import CampaignHead, Layout, problem
 from .views import View, bucket_end, bucket_of, milliseconds
 
-Question = Generator[Command[Any], Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A command whose result is known already: it is noted, and not sent."""
+
+    command: Command[Any]
+    result: Any
+
+
+Question = Generator[Command[Any] | Known, Any, Any]
 """Yields commands, is sent results, returns the answer in its shape."""
 
 MOST_ROWS, MOST_FUNNELS, MOST_CAMPAIGNS, MOST_ALERTS = 10, 6, 12, 5
@@ -109,7 +119,7 @@ def _head(answer: Answer[Any]) -> dict[str, Any]:
     return {"from": millis(answer.from_), "to": millis(answer.to), "zone": answer.zone}
 
 
-def _compared(context: Context, asked: dict[str, Any]) -> Generator[Command[Any], Any, tuple[dict[str, Any], QueryResult | None]]:
+def _compared(context: Context, asked: dict[str, Any]) -> Generator[Command[Any] | Known, Any, tuple[dict[str, Any], QueryResult | None]]:
     """The question once more beside the time before, and the borders of both sides. By itself, because COMPARE cuts the time to slices that
     both sides have: it would leave out this day, or this hour, of which the figures are to tell."""
     if not context.view.compare:
@@ -347,7 +357,7 @@ def cube_state(info: CubeInfo, events: int | None, today: int | None, rate: floa
             "waiting": info.waiting}
 
 
-def _allowed(command: Command[Any]) -> Question:
+def _allowed(command: Command[Any] | Known) -> Question:
     """The result, or None where the board's user may not ask, or there is no such key."""
     try:
         return (yield command)
@@ -360,14 +370,14 @@ def _allowed(command: Command[Any]) -> Question:
 
 
 def state(key: str | None, node_of: str, server: Callable[[], shapes.Server | None], monitor_key: str | None, events: Callable[[], tuple[int | None, float | None]],
-          learn: Callable[[CubeInfo], None]) -> Callable[[], Question]:
-    """Server, cube and alerts. Of a cluster it is the node that has the key `node_of`. `learn` is told what the cube declares now."""
+          described: Callable[[], CubeInfo | None]) -> Callable[[], Question]:
+    """Server, cube and alerts. Of a cluster it is the node that has the key `node_of`. What HLL.CUBE.INFO said last is known (`described`)."""
     def ask() -> Question:
         about: shapes.CubeState | None = None
         if key is not None:
-            info: CubeInfo | None = yield from _allowed(cube.info(key))
+            known = described()
+            info: CubeInfo | None = yield from _allowed(Known(cube.info(key), known) if known else cube.info(key))
             if info is not None:
-                learn(info)
                 today: QueryResult | None = yield from _allowed(cube.query(key, period="today", metrics=["events"]))
                 total, rate = events()
                 about = cube_state(info, total, _only(today).events if today else None, rate)
