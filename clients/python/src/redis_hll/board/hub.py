@@ -77,6 +77,14 @@ def packed(document: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
 
 
+def _steady(answer: Any) -> Any:
+    """An answer without what the board's own questions change: how many long answers the module has given and is at."""
+    if not isinstance(answer, dict) or not answer.get("module"):
+        return answer
+    module = answer["module"]
+    return {**answer, "module": {**module, "long_answers": {**module["long_answers"], "done": 0, "running": 0}}}
+
+
 def event(kind: str, data: bytes) -> bytes:
     """A document as an event of a stream; JSON has no line breaks of its own."""
     return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
@@ -143,7 +151,7 @@ class Entry:
         before = self.document
         if answer is None and found is not None:
             answer = before["answer"]
-        if self.data and (answer, found, commands) == (before["answer"], before["problem"], before["commands"]):
+        if self.data and (found, commands) == (before["problem"], before["commands"]) and _steady(answer) == _steady(before["answer"]):
             return False
         at = wall() if found is None else before["at"]
         self.document = {**before, "revision": revision, "at": at, "commands": commands, "problem": found, "answer": answer}
