@@ -42,7 +42,7 @@ pub mod types;
 
 #[cfg(feature = "module")]
 mod face {
-    use crate::commands::cluster::{self as clusters, AnySlots, coordinator};
+    use crate::commands::cluster::{self as clusters, AnySlots, coordinator, timeouts};
     use crate::commands::{cube as cubes, monitor as monitors, rebuild, replay, sketch::*};
     use crate::commands::{statistics, stats};
     use crate::cube::Cube;
@@ -136,6 +136,8 @@ mod face {
             CommandEntry::of::<test::Later>(),
             #[cfg(feature = "test-commands")]
             CommandEntry::of::<test::FailSaves>(),
+            #[cfg(feature = "test-commands")]
+            CommandEntry::of::<test::Yield>(),
         ],
         settings: &[
             &settings::DEFAULT_PRECISION,
@@ -152,6 +154,8 @@ mod face {
             &coordinator::NODELAY,
             #[cfg(feature = "test-commands")]
             &clusters::faults::CLUSTER_FAULT,
+            #[cfg(feature = "test-commands")]
+            &clusters::faults::CLUSTER_HOLD,
             #[cfg(feature = "test-commands")]
             &test::TEST_FRACTION,
             #[cfg(feature = "test-commands")]
@@ -213,6 +217,7 @@ mod face {
             InfoField::number(c"cluster_queries_timed_out", || {
                 coordinator::TIMED_OUT.get()
             }),
+            InfoField::named(c"cluster_timeouts_by_node", timeouts::tell),
             InfoField::number(c"cluster_rounds", || coordinator::ROUNDS.get()),
             InfoField::number(c"cluster_answers_not_mine", || coordinator::NOT_MINE.get()),
             InfoField::number(c"cluster_gathers", || coordinator::GATHERS.get()),

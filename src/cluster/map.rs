@@ -9,7 +9,8 @@
 //!   6ec2392...5a8e 127.0.0.1:30001@40001 myself,master - 0 0 1 connected 0-5460 7000 [93-<-292f8b3...0c1f]
 //! ```
 //!
-//! Marks in brackets are slots that are on their way; who owns one until it has moved is told by the ranges.
+//! Marks in brackets are slots that are on their way, of the node itself only: `[93->-<id>]` to that node, `[93-<-<id>]` from
+//! it. Who owns one until it has moved is told by the ranges.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,6 +74,10 @@ pub struct Map {
     me: Option<usize>,
     /// First and last slot and the place of their owner; ascending.
     ranges: Vec<(u16, u16, usize)>,
+    /// Slots that the node is giving away, and to whom.
+    leaving: Vec<(u16, NodeId)>,
+    /// Slots that it is getting, and from whom.
+    coming: Vec<(u16, NodeId)>,
 }
 
 impl Map {
@@ -114,6 +119,9 @@ impl Map {
         for word in words {
             if let Some((first, last)) = range(word) {
                 self.ranges.push((first, last, place));
+            } else if has("myself") {
+                self.leaving.extend(mark(word, "->-"));
+                self.coming.extend(mark(word, "-<-"));
             }
         }
         Some(())
@@ -134,6 +142,22 @@ impl Map {
         self.nodes.iter().find(|node| node.id == *id)
     }
 
+    /// To whom the node is giving a slot of its own, key by key.
+    pub fn target(&self, slot: u16) -> Option<NodeId> {
+        let owner = self.owner(slot).map(|owner| owner.id);
+        if owner.is_none() || owner != self.me().map(|me| me.id) {
+            return None;
+        }
+        let mark = self.leaving.iter().find(|(leaving, _)| *leaving == slot);
+        mark.map(|(_, target)| *target)
+    }
+
+    /// From whom the node is getting a slot, key by key.
+    pub fn source(&self, slot: u16) -> Option<NodeId> {
+        let mark = self.coming.iter().find(|(coming, _)| *coming == slot);
+        mark.map(|(_, source)| *source)
+    }
+
     /// Who owns a slot.
     pub fn owner(&self, slot: u16) -> Option<&Node> {
         let behind = self.ranges.partition_point(|range| range.0 <= slot);
@@ -152,6 +176,17 @@ fn range(word: &str) -> Option<(u16, u16)> {
     let (first, last) = word.split_once('-').unwrap_or((word, word));
     let (first, last) = (slot(first)?, slot(last)?);
     (first <= last).then_some((first, last))
+}
+
+/// The slot and the node of a mark with this arrow; `None` for anything else.
+fn mark(word: &str, arrow: &str) -> Option<(u16, NodeId)> {
+    let (slot, node) = word
+        .strip_prefix('[')?
+        .strip_suffix(']')?
+        .split_once(arrow)?;
+    let slot = u16::from_str(slot).ok()?;
+    let is_slot = usize::from(slot) < super::slot::SLOTS;
+    Some((slot, NodeId::new(node.as_bytes()).filter(|_| is_slot)?))
 }
 
 #[cfg(test)]

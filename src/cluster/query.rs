@@ -12,6 +12,12 @@
 //!
 //! So every key is read once, by a node that owned it then and owns it still, with no owner in between that the asker's map
 //! knows of.
+//!
+//! A slot that moves key by key has its keys at two nodes meanwhile. Its owner says of a key that it has not got: *gone*, and to
+//! whom it is giving the slot. That node is asked next, and reads the key if it is getting the slot from that owner. If it has
+//! not got the key either, the owner is asked once more, since keys may have gone back meanwhile; gone a second time, there is
+//! no such key. (A slot that went there, back, and there again between the three answers could hide one; nobody moves slots so.) What an owner was asked and what follows from it are one *family*: it is dropped as one, and judged by the
+//! owner's slots.
 
 use super::exchange::Time;
 use super::map::{Map, NodeId};
@@ -44,10 +50,33 @@ pub struct Order {
     pub attempt: u32,
     /// The keys, by their places.
     pub keys: Vec<usize>,
+    /// The owner of the keys, if the node is not: it is getting their slots.
+    pub source: Option<NodeId>,
+}
+
+impl Order {
+    /// Whose the keys are to be.
+    fn owner(&self) -> NodeId {
+        self.source.unwrap_or(self.node)
+    }
+}
+
+/// What follows from an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// An owner is asked: keys that are gone are asked for elsewhere.
+    First,
+    /// Where they went is asked: keys that are not there are asked for once more.
+    Elsewhere,
+    /// The owner is asked again: that is the end of it.
+    Last,
 }
 
 struct Ask<T> {
     order: Order,
+    step: Step,
+    /// The attempt that began its family.
+    family: u32,
     asked: Time,
     /// Under which epoch it was made, and what it is.
     answer: Option<(u64, T)>,
@@ -55,8 +84,18 @@ struct Ask<T> {
 
 /// What a node has answered, as far as it matters here.
 pub enum Reply<T> {
-    /// All keys were its own, under this epoch.
-    Whole(u64, T),
+    /// All keys were its own, under this epoch. Some it has not got: those that are gone, by their places in the order, with the
+    /// node that may have them, or those that are absent.
+    Whole {
+        /// See above.
+        epoch: u64,
+        /// See above.
+        gone: Vec<(usize, NodeId)>,
+        /// See above.
+        absent: Vec<usize>,
+        /// What it has read.
+        answer: T,
+    },
     /// This key, by its place in the order, was not.
     NotMine(usize),
     /// It has too much to do.
@@ -82,6 +121,8 @@ pub struct Query<T> {
     look_at: Time,
     obstacle: Option<Obstacle>,
     asks: Vec<Ask<T>>,
+    /// Orders that follow from answers, and have not been given out.
+    next: Vec<(Order, Step, u32)>,
     attempts: u32,
 }
 
@@ -95,13 +136,16 @@ impl<T> Query<T> {
             look_at: now + LOOK_EVERY,
             obstacle: None,
             asks: Vec::new(),
+            next: Vec::new(),
             attempts: 0,
         }
     }
 
     /// When there is something to do, though nothing arrives.
     pub fn wake(&self) -> Time {
-        if self.unasked.is_empty() {
+        if !self.next.is_empty() {
+            0
+        } else if self.unasked.is_empty() {
             self.look_at
         } else {
             self.ask_at.min(self.look_at)
@@ -115,10 +159,15 @@ impl<T> Query<T> {
 
     /// Whom to ask now, by this map.
     pub fn ask(&mut self, now: Time, map: &Map) -> Vec<Order> {
-        if self.ask_at > now || self.unasked.is_empty() {
-            return Vec::new();
+        let mut orders = Vec::new();
+        for (order, step, family) in std::mem::take(&mut self.next) {
+            self.begin(now, order.clone(), step, family);
+            orders.push(order);
         }
-        let mut orders: Vec<Order> = Vec::new();
+        if self.ask_at > now || self.unasked.is_empty() {
+            return orders;
+        }
+        let mut first: Vec<Order> = Vec::new();
         let mut left = Vec::new();
         for key in std::mem::take(&mut self.unasked) {
             let Some(owner) = map.owner(self.slots[key]) else {
@@ -126,27 +175,38 @@ impl<T> Query<T> {
                 left.push(key);
                 continue;
             };
-            match orders.iter_mut().find(|order| order.node == owner.id) {
+            match first.iter_mut().find(|order| order.node == owner.id) {
                 Some(order) => order.keys.push(key),
-                None => {
-                    orders.push(Order {
-                        node: owner.id,
-                        attempt: self.attempts,
-                        keys: vec![key],
-                    });
-                    self.attempts += 1;
-                }
+                None => first.push(Order {
+                    node: owner.id,
+                    attempt: self.new_attempt(),
+                    keys: vec![key],
+                    source: None,
+                }),
             }
         }
         self.unasked = left;
         self.ask_at = now + ASK_AGAIN_AFTER;
-        let asks = orders.iter().map(|order| Ask {
-            order: order.clone(),
+        for order in &first {
+            self.begin(now, order.clone(), Step::First, order.attempt);
+        }
+        orders.extend(first);
+        orders
+    }
+
+    fn new_attempt(&mut self) -> u32 {
+        self.attempts += 1;
+        self.attempts - 1
+    }
+
+    fn begin(&mut self, now: Time, order: Order, step: Step, family: u32) {
+        self.asks.push(Ask {
+            order,
+            step,
+            family,
             asked: now,
             answer: None,
         });
-        self.asks.extend(asks);
-        orders
     }
 
     /// The order of this number, if it is this node's and is waited for.
@@ -155,37 +215,132 @@ impl<T> Query<T> {
         (ask.order.node == *node && ask.answer.is_none()).then_some(&ask.order)
     }
 
-    /// Takes the answer to an order in. Nothing happens if it is not waited for.
-    pub fn answered(&mut self, now: Time, node: &NodeId, attempt: u32, reply: Reply<T>) {
+    /// Takes the answer to an order in. Nothing happens if it is not waited for. Orders that need no answer any more are told.
+    pub fn answered(
+        &mut self,
+        now: Time,
+        node: &NodeId,
+        attempt: u32,
+        reply: Reply<T>,
+    ) -> Vec<Order> {
         let its = |ask: &Ask<T>| ask.order.attempt == attempt && ask.order.node == *node;
         let Some(place) = self.asks.iter().position(its) else {
-            return;
+            return Vec::new();
         };
-        let ask = &mut self.asks[place];
+        let mut dropped = Vec::new();
         match reply {
-            Reply::Whole(epoch, answer) => {
-                if ask.answer.is_none() {
-                    ask.answer = Some((epoch, answer));
+            Reply::Whole {
+                epoch,
+                gone,
+                absent,
+                answer,
+            } => {
+                if let Some(key) = self.gone_elsewhere(place, &gone) {
+                    dropped = self.drop_family(now, place, Some(Obstacle::Moving(key)));
+                } else if self.asks[place].answer.is_none() {
+                    self.asks[place].answer = Some((epoch, answer));
+                    self.follow(place, &gone, &absent);
                 }
             }
             Reply::NotMine(key) => {
-                let key = ask.order.keys.get(key).or(ask.order.keys.first());
+                let order = &self.asks[place].order;
+                let key = order.keys.get(key).or(order.keys.first());
                 let obstacle = key.map(|&key| Obstacle::Moving(key));
-                self.drop_ask(now, place, obstacle);
+                dropped = self.drop_family(now, place, obstacle);
             }
             Reply::Busy => {
-                self.drop_ask(now, place, Some(Obstacle::Busy(*node)));
+                dropped = self.drop_family(now, place, Some(Obstacle::Busy(*node)));
             }
+        }
+        dropped.retain(|order| order.attempt != attempt);
+        dropped
+    }
+
+    /// A key that its owner, asked once more, has given to another node than the one that has not got it.
+    fn gone_elsewhere(&self, place: usize, gone: &[(usize, NodeId)]) -> Option<usize> {
+        let ask = &self.asks[place];
+        if ask.step != Step::Last {
+            return None;
+        }
+        let has_been_asked = |key: usize, target: &NodeId| {
+            self.asks.iter().any(|other| {
+                other.family == ask.family
+                    && other.step == Step::Elsewhere
+                    && other.order.node == *target
+                    && other.order.keys.contains(&key)
+            })
+        };
+        gone.iter().find_map(|(place, target)| {
+            let key = *ask.order.keys.get(*place)?;
+            (!has_been_asked(key, target)).then_some(key)
+        })
+    }
+
+    /// Asks for keys where else they may be.
+    fn follow(&mut self, place: usize, gone: &[(usize, NodeId)], absent: &[usize]) {
+        let Ask {
+            order,
+            step,
+            family,
+            ..
+        } = &self.asks[place];
+        let (step, family, owner) = (*step, *family, order.owner());
+        let key = |place: &usize| order.keys.get(*place).copied();
+        let mut orders: Vec<Order> = Vec::new();
+        match step {
+            Step::First => {
+                for (place, target) in gone {
+                    let Some(key) = key(place) else { continue };
+                    match orders.iter_mut().find(|order| order.node == *target) {
+                        Some(order) => order.keys.push(key),
+                        None => orders.push(Order {
+                            node: *target,
+                            attempt: 0,
+                            keys: vec![key],
+                            source: Some(owner),
+                        }),
+                    }
+                }
+            }
+            Step::Elsewhere if !absent.is_empty() => orders.push(Order {
+                node: owner,
+                attempt: 0,
+                keys: absent.iter().filter_map(key).collect(),
+                source: None,
+            }),
+            Step::Elsewhere | Step::Last => {}
+        }
+        let next = match step {
+            Step::First => Step::Elsewhere,
+            Step::Elsewhere | Step::Last => Step::Last,
+        };
+        for mut order in orders {
+            order.attempt = self.new_attempt();
+            self.next.push((order, next, family));
         }
     }
 
-    /// Drops what a node was asked and has answered, and will ask for its keys again.
-    fn drop_ask(&mut self, now: Time, place: usize, obstacle: Option<Obstacle>) -> Order {
-        let order = self.asks.swap_remove(place).order;
-        self.unasked.extend(&order.keys);
+    /// Drops what an owner was asked and all that followed from it, and will ask for its keys again. Those of its orders that have
+    /// not been answered are told.
+    fn drop_family(&mut self, now: Time, place: usize, obstacle: Option<Obstacle>) -> Vec<Order> {
+        let family = self.asks[place].family;
+        let mut open = Vec::new();
+        for ask in std::mem::take(&mut self.asks) {
+            if ask.family != family {
+                self.asks.push(ask);
+                continue;
+            }
+            if ask.step == Step::First {
+                self.unasked.extend(&ask.order.keys);
+            }
+            if ask.answer.is_none() {
+                open.push(ask.order);
+            }
+        }
+        self.next.retain(|(_, _, its)| *its != family);
         self.obstacle = obstacle;
         self.ask_at = now + ASK_AGAIN_AFTER;
-        order
+        open
     }
 
     /// Looks at the map while answers are missing: whoever is asked for a key that is not its own any more, and has not
@@ -200,26 +355,29 @@ impl<T> Query<T> {
             let lost = self.lost_key(ask, map).filter(|_| ask.answer.is_none());
             lost.map(|key| (place, key))
         }) {
-            dropped.push(self.drop_ask(now, place, Some(Obstacle::Moving(key))));
+            dropped.extend(self.drop_family(now, place, Some(Obstacle::Moving(key))));
         }
         dropped
     }
 
-    /// A key of an order that is not that node's by this map.
+    /// A key of an order that is not its owner's by this map.
     fn lost_key(&self, ask: &Ask<T>, map: &Map) -> Option<usize> {
         let is_lost = |key: &&usize| {
             map.owner(self.slots[**key])
-                .is_none_or(|owner| owner.id != ask.order.node)
+                .is_none_or(|owner| owner.id != ask.order.owner())
         };
         ask.order.keys.iter().find(is_lost).copied()
     }
 
     /// Whether every key has an answer, though it may not hold.
     pub fn is_answered(&self) -> bool {
-        self.unasked.is_empty() && self.asks.iter().all(|ask| ask.answer.is_some())
+        self.unasked.is_empty()
+            && self.next.is_empty()
+            && self.asks.iter().all(|ask| ask.answer.is_some())
     }
 
     /// Judges the answers by this map, once all are there, and drops those that do not hold.
+    /// What was asked of a node that is only getting the slots is judged by their owner.
     pub fn judge(&mut self, now: Time, map: &Map) -> Progress {
         if !self.is_answered() {
             return Progress::Waiting;
@@ -227,12 +385,13 @@ impl<T> Query<T> {
         while let Some((place, key)) = self.asks.iter().enumerate().find_map(|(place, ask)| {
             let known = map.node(&ask.order.node).map(|node| node.epoch);
             let made_under = ask.answer.as_ref().map(|(epoch, _)| *epoch);
-            let is_older = known.is_none_or(|known| made_under < Some(known));
+            let is_older =
+                ask.order.source.is_none() && known.is_none_or(|known| made_under < Some(known));
             let lost = self.lost_key(ask, map);
             let suspect = lost.or(ask.order.keys.first().copied().filter(|_| is_older));
             suspect.map(|key| (place, key))
         }) {
-            self.drop_ask(now, place, Some(Obstacle::Moving(key)));
+            self.drop_family(now, place, Some(Obstacle::Moving(key)));
         }
         if self.unasked.is_empty() {
             Progress::Done
@@ -256,7 +415,7 @@ impl<T> Query<T> {
         silent.or(self.obstacle).or(open().next().map(is_silent))
     }
 
-    /// The answers and the keys of each; only when [`Query::judge`] has said that it is done.
+    /// The answers and the keys of each (a key that was gone has several, of which one at most has its value); only when [`Query::judge`] has said that it is done.
     pub fn into_answers(self) -> Vec<(Vec<usize>, T)> {
         let answers = self.asks.into_iter();
         answers

@@ -7,6 +7,7 @@
 //!
 //! Every reader accepts any bytes: `None` is what no program of ours has written.
 
+use super::map::NodeId;
 use super::wire::{Reader, Writer};
 
 /// What is asked about a key.
@@ -53,6 +54,9 @@ impl Uses {
 pub struct Question {
     /// The number of the database that the asker's client has chosen.
     pub database: u32,
+    /// Nobody, or the owner of all keys, which has none of them any more while it is giving their slots to the node that is
+    /// asked.
+    pub source: Option<NodeId>,
     /// How many unions there are.
     pub unions: usize,
     /// Each key once.
@@ -64,6 +68,7 @@ impl Question {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         out.length(self.database as usize);
+        out.bytes(self.source.as_ref().map_or(&[], |source| source.bytes()));
         out.byte(self.unions as u8);
         out.length(self.keys.len());
         for key in &self.keys {
@@ -77,6 +82,10 @@ impl Question {
     pub fn decode(bytes: &[u8]) -> Option<Question> {
         let mut from = Reader::new(bytes);
         let database = u32::try_from(from.length()?).ok()?;
+        let source = match from.bytes()? {
+            [] => None,
+            name => Some(NodeId::new(name)?),
+        };
         let unions = usize::from(from.byte()?);
         if unions > Uses::MOST_UNIONS {
             return None;
@@ -94,6 +103,7 @@ impl Question {
         from.end()?;
         Some(Question {
             database,
+            source,
             unions,
             keys,
         })
@@ -107,6 +117,9 @@ pub enum Found {
     Present,
     /// There is no such key.
     Absent,
+    /// This node owns it and has not got it, while it is giving its slot away: the node of this place in
+    /// [`Gathered::targets`] may have it.
+    Gone(u8),
     /// This node would not serve a client that reads it.
     NotMine,
     /// It cannot be read; see [`Gathered::failure`].
@@ -131,6 +144,8 @@ pub struct Gathered {
     pub found: Vec<Found>,
     /// The place of the first key that cannot be read, and the line of the error reply.
     pub failure: Option<(usize, String)>,
+    /// To whom slots are being given, of keys that are gone.
+    pub targets: Vec<NodeId>,
     /// The values of those keys that are present and wanted themselves, in their order.
     pub values: Vec<Vec<u8>>,
     /// Of each union.
@@ -204,7 +219,15 @@ impl Gathered {
                 Found::Absent => 1,
                 Found::NotMine => 2,
                 Found::Failed => 3,
+                Found::Gone(_) => 4,
             });
+            if let Found::Gone(target) = found {
+                out.byte(*target);
+            }
+        }
+        out.length(self.targets.len());
+        for target in &self.targets {
+            out.bytes(target.bytes());
         }
         match &self.failure {
             None => out.byte(0),
@@ -238,8 +261,21 @@ impl Gathered {
                 1 => Found::Absent,
                 2 => Found::NotMine,
                 3 => Found::Failed,
+                4 => Found::Gone(from.byte()?),
                 _ => return None,
             });
+        }
+        let number = from.count(4 + NodeId::BYTES)?;
+        let mut targets = Vec::with_capacity(number);
+        for _ in 0..number {
+            targets.push(NodeId::new(from.bytes()?)?);
+        }
+        let is_named = |found: &Found| match found {
+            Found::Gone(target) => usize::from(*target) < targets.len(),
+            _ => true,
+        };
+        if !found.iter().all(is_named) {
+            return None;
         }
         let failure = match from.byte()? {
             0 => None,
@@ -270,6 +306,7 @@ impl Gathered {
             epoch,
             found,
             failure,
+            targets,
             values,
             unions,
         })
@@ -280,7 +317,9 @@ impl Gathered {
         let wanted =
             |(key, found): (&Key, &Found)| *found == Found::Present && key.uses.wants_itself();
         let pairs = || question.keys.iter().zip(&self.found);
-        let whole = pairs().all(|(_, found)| matches!(found, Found::Present | Found::Absent));
+        let is_told =
+            |found: &Found| matches!(found, Found::Present | Found::Absent | Found::Gone(_));
+        let whole = pairs().all(|(_, found)| is_told(found));
         self.found.len() == question.keys.len()
             && (!whole
                 || self.unions.len() == question.unions
@@ -298,6 +337,10 @@ mod tests {
         prop::collection::vec(any::<u8>(), 0..20)
     }
 
+    fn node(byte: u8) -> NodeId {
+        NodeId::new(&[byte; NodeId::BYTES]).unwrap()
+    }
+
     fn question() -> impl Strategy<Value = Question> {
         let uses = prop::collection::vec(
             (
@@ -307,8 +350,11 @@ mod tests {
             ),
             0..20,
         );
-        (any::<u32>(), 3usize..=7, uses).prop_map(|(database, unions, keys)| Question {
+        let source = prop::option::of(any::<u8>());
+        let all = (any::<u32>(), source, 3usize..=7, uses);
+        all.prop_map(|(database, source, unions, keys)| Question {
             database,
+            source: source.map(node),
             unions,
             keys: keys
                 .into_iter()
@@ -331,6 +377,8 @@ mod tests {
             Found::Absent,
             Found::NotMine,
             Found::Failed,
+            Found::Gone(0),
+            Found::Gone(1),
         ]);
         let found = prop::collection::vec(found, 0..20);
         let values = prop::collection::vec(bytes(), 0..5);
@@ -345,6 +393,7 @@ mod tests {
                 epoch,
                 found,
                 failure,
+                targets: vec![node(1), node(2)],
                 values,
                 unions,
             })
@@ -393,6 +442,7 @@ mod tests {
         };
         let question = Question {
             database: 0,
+            source: None,
             unions: 1,
             keys: vec![key(Uses::default().itself()), key(Uses::default().union(0))],
         };
@@ -400,6 +450,7 @@ mod tests {
             epoch: 1,
             found: vec![Found::Present, Found::Absent],
             failure: None,
+            targets: vec![],
             values: vec![vec![1]],
             unions: vec![vec![]],
         };

@@ -43,6 +43,13 @@ impl Command for Stats {
                     Reply::Integer(i64::try_from(read()).unwrap_or(i64::MAX))
                 }
                 InfoValue::Text(text) => Reply::Text(text.to_string_lossy()),
+                InfoValue::Named(tell) => {
+                    let mut numbers = Vec::new();
+                    tell(&mut |name, number| {
+                        numbers.push(format!("{}={number}", name.to_string_lossy()));
+                    });
+                    Reply::Text(numbers.join(",").into())
+                }
             };
             reply.field(field.name.to_string_lossy(), value);
         }

@@ -6,6 +6,7 @@
 //!   ([`crate::types::strings`]).
 //! * `HLL.TEST.LATER key delay timeout`: the length of a key named by its bytes, looked up by a timer and
 //!   sent to a client that waits, but for no longer than the timeout. Milliseconds.
+//! * `HLL.TEST.YIELD key milliseconds`: a command that takes so long and lets the server look at its connections meanwhile.
 //! * `HLL.TEST.FAILSAVES ON|OFF`: saving such a value panics.
 //! * The settings `test-fraction` and `test-text`, whose changes are counted.
 
@@ -23,7 +24,7 @@ use crate::server::syntax::{Bytes, Choice, Integer, Key, KeyUsage, Word};
 use crate::syntax;
 use crate::types::strings::{FAILS_TO_SAVE, REPLAY, Strings};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Changes of the settings below.
 pub static CHANGES: Counter = Counter::new();
@@ -174,6 +175,30 @@ impl Command for Later {
             client.answer(strings.map(|s| s.map_or(0, |s| s.number()).into()));
         });
         Ok(Reply::None)
+    }
+}
+
+syntax! {
+    /// A key, which is not looked at, and how long.
+    pub struct HowLong<'a> {
+        _key: Arg<'a> = Key("key", KeyUsage::Read);
+        milliseconds: i64 = Integer("milliseconds", 0..=10_000);
+    }
+}
+
+/// `HLL.TEST.YIELD key milliseconds`
+pub struct Yield;
+
+impl Command for Yield {
+    const SPEC: Spec = spec(c"HLL.TEST.YIELD", Access::Read);
+    type Arguments = HowLong<'static>;
+
+    fn run(ctx: &mut Context, arguments: HowLong) -> Outcome {
+        let end = Instant::now() + Duration::from_millis(arguments.milliseconds as u64);
+        while Instant::now() < end {
+            ctx.let_events_happen();
+        }
+        Ok(Reply::Ok)
     }
 }
 

@@ -43,6 +43,13 @@ impl MessageContext {
     pub fn after(&self, delay: Duration, call: impl FnOnce(&TimerContext) + 'static) {
         self.0.after(delay, call);
     }
+
+    /// Has it called now, which is wrong: for tests of what then goes wrong.
+    #[cfg(feature = "test-commands")]
+    pub fn at_once(&self, call: impl FnOnce(&TimerContext)) {
+        // SAFETY: the context lives as long as this call.
+        call(&TimerContext::new(unsafe { Context::new(self.0.raw()) }));
+    }
 }
 
 static MESSAGES: OnceLock<&'static [MessageEntry]> = OnceLock::new();

@@ -58,6 +58,16 @@ pub struct Context {
     raw: *mut RedisModuleCtx,
 }
 
+#[cfg(feature = "test-commands")]
+impl Context {
+    /// Lets the server look at its connections in the middle of a command, those of clients too.
+    pub fn let_events_happen(&self) {
+        let flags = raw::REDISMODULE_YIELD_FLAG_CLIENTS as std::ffi::c_int;
+        // SAFETY: the context is that of a command that runs; without a text the server says what it always says.
+        unsafe { api!(RedisModule_Yield(self.raw, flags, std::ptr::null())) };
+    }
+}
+
 impl Context {
     /// # Safety
     /// `raw` is a live context that was handed to the callback that is running, and what is returned

@@ -66,7 +66,12 @@ pub enum InfoValue {
     Number(fn() -> u64),
     /// A text that is always the same.
     Text(&'static CStr),
+    /// Numbers that have names, few of them: told one by one, without waiting for anybody.
+    Named(Tell),
 }
+
+/// Hands names and their numbers to whoever wants them.
+pub type Tell = fn(each: &mut dyn FnMut(&CStr, u64));
 
 impl InfoField {
     /// A number.
@@ -82,6 +87,14 @@ impl InfoField {
         InfoField {
             name,
             value: InfoValue::Text(text),
+        }
+    }
+
+    /// Numbers that have names: `name=number,name=number`, or nothing.
+    pub const fn named(name: &'static CStr, tell: Tell) -> InfoField {
+        InfoField {
+            name,
+            value: InfoValue::Named(tell),
         }
     }
 }
@@ -121,6 +134,19 @@ unsafe extern "C" fn tell(ctx: *mut RedisModuleInfoCtx, _for_crash_report: c_int
                 InfoValue::Text(text) => {
                     if let Some(add) = raw::RedisModule_InfoAddFieldCString {
                         add(ctx, name, text.as_ptr());
+                    }
+                }
+                InfoValue::Named(tell) => {
+                    if let (Some(begin), Some(add), Some(end)) = (
+                        raw::RedisModule_InfoBeginDictField,
+                        raw::RedisModule_InfoAddFieldULongLong,
+                        raw::RedisModule_InfoEndDictField,
+                    ) {
+                        begin(ctx, name);
+                        tell(&mut |name, number| {
+                            add(ctx, name.as_ptr(), number);
+                        });
+                        end(ctx);
                     }
                 }
             }

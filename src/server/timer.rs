@@ -28,6 +28,11 @@ impl TimerContext {
         self.0.copy(name)
     }
 
+    #[cfg(feature = "test-commands")]
+    pub(super) fn new(ctx: Context) -> TimerContext {
+        TimerContext(ctx)
+    }
+
     pub(super) fn context(&self) -> &Context {
         &self.0
     }

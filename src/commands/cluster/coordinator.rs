@@ -9,9 +9,9 @@
 //!
 //! The state is locked only between calls of the server, not during them.
 
-use super::faults::{Fault, has};
+use super::faults::{self, Fault, has};
 use super::gather::{Collected, Ended, Gather, Loaded, part};
-use super::{merge, moving};
+use super::{merge, moving, timeouts};
 use crate::cluster::exchange::{Admission, Cookies, Event, Exchange, Time, Unsuitable};
 use crate::cluster::map::{Map, NodeId};
 use crate::cluster::query::{Obstacle, Order, Progress, Query, Reply as Replied};
@@ -259,6 +259,10 @@ fn receive(ctx: &MessageContext, sender: &[u8; NODE_ID], message: &[u8]) {
         Admission::Nonsense => return NONSENSE.add_one(),
     }
     drop(arrived);
+    #[cfg(feature = "test-commands")]
+    if has(Fault::WorkInReceiver) {
+        return ctx.at_once(turn);
+    }
     if wants_turn() {
         ctx.after(Duration::ZERO, turn_now);
     }
@@ -394,7 +398,7 @@ fn set_alarm(ctx: &TimerContext, time: Time) {
 }
 
 fn turn(ctx: &TimerContext) {
-    if ctx.is_loading() {
+    if ctx.is_loading() && !has(Fault::WorkInReceiver) {
         return set_alarm(ctx, now() + 20);
     }
     let until = Instant::now() + SLICE;
@@ -470,7 +474,8 @@ impl State {
                     GATHERS.add_one();
                     match Question::decode(&payload) {
                         Some(question) => {
-                            let gather = Box::new(Gather::new(question, true));
+                            let gather = Gather::new(question, true);
+                            let gather = Box::new(with_begun(gather, id));
                             self.tasks
                                 .push_front(Task::Gather(Asker::Node(from, id), gather));
                         }
@@ -519,11 +524,17 @@ impl State {
     ) {
         match reply {
             Ok(reply) => {
-                if let Replied::NotMine(_) = reply {
-                    NOT_MINE.add_one();
+                match &reply {
+                    Replied::NotMine(_) => NOT_MINE.add_one(),
+                    Replied::Whole { answer, .. } => faults::remember_answer(id.request, answer),
+                    Replied::Busy => {}
                 }
-                if let Some(running) = self.running.get_mut(&id.request) {
-                    running.query.answered(now(), &from, id.attempt, reply);
+                let Some(running) = self.running.get_mut(&id.request) else {
+                    return;
+                };
+                let dropped = running.query.answered(now(), &from, id.attempt, reply);
+                for order in &dropped {
+                    self.cancel_order(id.request, order);
                 }
             }
             Err(error) => self.fail(id.request, error),
@@ -543,7 +554,16 @@ impl State {
 fn judge_found(found: &[Found], collected: Collected) -> Result<Replied<Collected>, CommandError> {
     match found.iter().position(|found| *found == Found::NotMine) {
         Some(place) => Ok(Replied::NotMine(place)),
-        None => Ok(Replied::Whole(collected.epoch, collected)),
+        None => Ok(whole(collected)),
+    }
+}
+
+fn whole(collected: Collected) -> Replied<Collected> {
+    Replied::Whole {
+        epoch: collected.epoch,
+        gone: collected.gone(),
+        absent: collected.absent(),
+        answer: collected,
     }
 }
 
@@ -565,6 +585,7 @@ impl Running {
         let keys = order.keys.iter();
         Question {
             database: self.database,
+            source: order.source,
             unions: self.wanted.unions,
             keys: keys.map(|&key| self.wanted.keys[key].clone()).collect(),
         }
@@ -580,6 +601,10 @@ fn work(ctx: &TimerContext, task: Task, until: Instant, epoch: &mut Option<u64>)
         Task::Gather(asker, mut gather) => {
             let epoch = *epoch.get_or_insert_with(|| ctx.cluster_epoch().unwrap_or(0));
             let ended = gather.work(ctx, until, epoch);
+            if has(Fault::AttemptsMixed) && ended.is_some() {
+                let (Asker::Here(id) | Asker::Node(_, id)) = asker;
+                faults::remember_begun(id.request, mem::take(gather.unions()));
+            }
             with_state(|state| match ended {
                 None => state.tasks.push_back(Task::Gather(asker, gather)),
                 Some(ended) => state.gathered(asker, gather.keys(), ended),
@@ -591,6 +616,14 @@ fn work(ctx: &TimerContext, task: Task, until: Instant, epoch: &mut Option<u64>)
             }
         }
     }
+}
+
+/// A new attempt begins with nothing.
+fn with_begun(mut gather: Gather, id: RequestId) -> Gather {
+    if let Some(begun) = faults::begun(id.request) {
+        *gather.unions() = begun;
+    }
+    gather
 }
 
 impl State {
@@ -616,7 +649,7 @@ impl State {
                     return;
                 };
                 let reply = match ended {
-                    Ok(collected) => Ok(Replied::Whole(collected.epoch, collected)),
+                    Ok(collected) => Ok(whole(collected)),
                     Err(Ended::NotMine(place)) => Ok(Replied::NotMine(place)),
                     Err(Ended::TooLarge) => Err(too_large(&me)),
                     Err(Ended::NoDatabase) => Err(no_database(&me, running.database)),
@@ -669,13 +702,16 @@ impl State {
             false => running.query.look(now, map),
         };
         let was_answered = running.query.is_answered();
+        if was_answered && faults::holds() {
+            return Ok(());
+        }
         let is_done = match has(Fault::NoEndCheck) {
             true => was_answered,
             false => running.query.judge(now, map) == Progress::Done,
         };
         if is_done {
             if let Some(running) = self.running.remove(&request) {
-                let finishing = Box::new(Finishing::new(running));
+                let finishing = Box::new(Finishing::new(request, running));
                 self.tasks.push_front(Task::Finish(finishing));
             }
             return Ok(());
@@ -704,7 +740,7 @@ impl State {
                 attempt: order.attempt,
             };
             if map.me().is_some_and(|me| me.id == order.node) {
-                let gather = Box::new(Gather::new(question, false));
+                let gather = Box::new(with_begun(Gather::new(question, false), id));
                 self.tasks.push_front(Task::Gather(Asker::Here(id), gather));
                 continue;
             }
@@ -731,15 +767,16 @@ impl State {
             .map(|order| order.node)
             .collect();
         let (deadline, obstacle) = (running.deadline, running.query.obstacle(now));
-        for node in nodes {
-            if let Some(unsuitable) = self.exchange().unsuitable(&node) {
-                return Err(cannot_ask(&node, map, unsuitable));
+        for node in &nodes {
+            if let Some(unsuitable) = self.exchange().unsuitable(node) {
+                return Err(cannot_ask(node, map, unsuitable));
             }
         }
         if deadline > now {
             return Ok(());
         }
         TIMED_OUT.add_one();
+        nodes.iter().for_each(timeouts::count);
         let key = |place: usize| {
             let running = self.running.get(&request);
             running.map_or_else(Vec::new, |running| running.key(place).to_vec())
@@ -823,7 +860,7 @@ struct Finishing {
 }
 
 impl Finishing {
-    fn new(running: Running) -> Finishing {
+    fn new(request: u64, running: Running) -> Finishing {
         let Running {
             client,
             number,
@@ -843,7 +880,8 @@ impl Finishing {
             sketches: HashMap::new(),
             unions: (0..wanted.unions).map(|_| Vec::new()).collect(),
         };
-        for (keys, collected) in query.into_answers() {
+        for (keys, mut collected) in query.into_answers() {
+            faults::add_old_answers(request, &mut collected);
             if let Some((place, line)) = collected.failure {
                 let failure = (keys.get(place).copied().unwrap_or(0), line);
                 let first = finishing.failure.take().into_iter().chain([failure]);
@@ -977,6 +1015,7 @@ fn care(ctx: &TimerContext) {
     with_state(|state| {
         let now = now();
         state.exchange().retain(|id| others.contains(id));
+        timeouts::retain(|id| others.contains(id));
         for node in others {
             if !state.exchange().has_met(&node) {
                 state.exchange().greet(now, node);

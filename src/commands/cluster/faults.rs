@@ -2,6 +2,9 @@
 //!
 //! In every other build there is nothing wrong on purpose, and this costs nothing.
 
+use super::gather::Collected;
+use crate::sketch::partial::PartialUnion;
+
 /// A check that is left out, or a word that is not heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -13,20 +16,46 @@ pub enum Fault {
     NoEndCheck,
     /// Of an answer in which a key is not that node's, the others are kept.
     HalfKept,
+    /// An answer that does not hold when the asker looks at its map again has been added to the union already.
+    OldFoldKept,
+    /// What a node had read for one attempt goes into its answer to the next one of the same question.
+    AttemptsMixed,
     /// A merge is written while the server is paused.
     NoPauseCheck,
     /// Keys of the first database are read, whichever was chosen.
     NoDatabase,
+    /// Keys are read inside the receiver of a message, and not from a timer.
+    WorkInReceiver,
 }
 
 #[cfg(feature = "test-commands")]
 mod setting {
-    use super::Fault;
+    use super::super::gather::Loaded;
+    use super::*;
+    use crate::server::lock;
     use crate::server::settings::Choice;
     use crate::server::syntax::Word;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
 
     /// The setting `test-cluster-fault`.
     pub static CLUSTER_FAULT: Choice<Fault> = Choice::new(c"test-cluster-fault");
+
+    /// The setting `test-cluster-hold`: whether questions whose answers are all there wait before they are judged.
+    pub static CLUSTER_HOLD: Choice<Hold> = Choice::new(c"test-cluster-hold");
+
+    /// Whether to.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Hold {
+        /// They are judged.
+        No,
+        /// They wait.
+        Yes,
+    }
+
+    impl Word for Hold {
+        const ALL: &'static [(&'static str, Hold)] = &[("NO", Hold::No), ("YES", Hold::Yes)];
+    }
 
     impl Word for Fault {
         const ALL: &'static [(&'static str, Fault)] = &[
@@ -34,23 +63,93 @@ mod setting {
             ("NO-OWNER-CHECK", Fault::NoOwnerCheck),
             ("NO-END-CHECK", Fault::NoEndCheck),
             ("HALF-KEPT", Fault::HalfKept),
+            ("OLD-FOLD-KEPT", Fault::OldFoldKept),
+            ("ATTEMPTS-MIXED", Fault::AttemptsMixed),
             ("NO-PAUSE-CHECK", Fault::NoPauseCheck),
             ("NO-DATABASE", Fault::NoDatabase),
+            ("WORK-IN-RECEIVER", Fault::WorkInReceiver),
         ];
+    }
+
+    /// Whether this is wrong now.
+    pub fn has(fault: Fault) -> bool {
+        CLUSTER_FAULT.get() == fault
+    }
+
+    /// Whether answers are to be judged later.
+    pub fn holds() -> bool {
+        CLUSTER_HOLD.get() == Hold::Yes
+    }
+
+    /// The parts of each union.
+    type Unions = Vec<Vec<(u8, Loaded)>>;
+
+    /// Unions of answers, by the number of their question. Tests are short: they are only forgotten when they are used.
+    static ANSWERED: Mutex<BTreeMap<u64, Unions>> = Mutex::new(BTreeMap::new());
+    static BEGUN: Mutex<BTreeMap<u64, Vec<PartialUnion>>> = Mutex::new(BTreeMap::new());
+
+    /// At the asker: an answer has come.
+    pub fn remember_answer(request: u64, collected: &Collected) {
+        if has(Fault::OldFoldKept) {
+            let mut answered = lock(&ANSWERED);
+            let unions = answered.entry(request).or_default();
+            unions.resize_with(unions.len().max(collected.unions.len()), Vec::new);
+            for (all, parts) in unions.iter_mut().zip(&collected.unions) {
+                all.extend(parts.iter().cloned());
+            }
+        }
+    }
+
+    /// At the asker: adds all answers that have come to those that hold.
+    pub fn add_old_answers(request: u64, collected: &mut Collected) {
+        let old = lock(&ANSWERED).remove(&request).unwrap_or_default();
+        for (parts, old) in collected.unions.iter_mut().zip(old) {
+            parts.extend(old);
+        }
+    }
+
+    /// Where keys are read: what had been read for an attempt.
+    pub fn remember_begun(request: u64, unions: Vec<PartialUnion>) {
+        lock(&BEGUN).insert(request, unions);
+    }
+
+    /// Where keys are read: what a new attempt begins with.
+    pub fn begun(request: u64) -> Option<Vec<PartialUnion>> {
+        lock(&BEGUN).remove(&request)
     }
 }
 
 #[cfg(feature = "test-commands")]
-pub use setting::CLUSTER_FAULT;
+pub use setting::*;
 
-/// Whether this is wrong now.
-#[cfg(feature = "test-commands")]
-pub fn has(fault: Fault) -> bool {
-    CLUSTER_FAULT.get() == fault
-}
-
-/// Whether this is wrong now: never.
 #[cfg(not(feature = "test-commands"))]
-pub fn has(fault: Fault) -> bool {
-    fault == Fault::None
+mod nothing {
+    use super::*;
+
+    /// Whether this is wrong now: never.
+    pub fn has(fault: Fault) -> bool {
+        fault == Fault::None
+    }
+
+    /// Whether answers are to be judged later: never.
+    pub fn holds() -> bool {
+        false
+    }
+
+    /// Nothing.
+    pub fn remember_answer(_: u64, _: &Collected) {}
+
+    /// Nothing.
+    pub fn add_old_answers(_: u64, _: &mut Collected) {}
+
+    /// Nothing.
+    pub fn remember_begun(_: u64, _: Vec<PartialUnion>) {}
+
+    /// Nothing.
+    pub fn begun(_: u64) -> Option<Vec<PartialUnion>> {
+        None
+    }
 }
+
+#[cfg(not(feature = "test-commands"))]
+pub use nothing::*;

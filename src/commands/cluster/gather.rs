@@ -3,10 +3,16 @@
 //! Each key is looked at in one turn: whether this server would serve it to a client, by a probe, and if so what is under it.
 //! A server that is giving a slot away, or getting it, finds nothing or half without ever saying so; see
 //! [`crate::server::cluster`]. One key that is not its own makes the whole answer worthless, and is its end.
+//!
+//! While a slot moves key by key, its owner would not serve a key that has gone ahead, and says so with the name of the node that
+//! it is giving the slot to, by its own mark. That node reads such a key only while it is getting the slot from the owner who was
+//! asked, by its own mark too.
 
 use super::faults::{Fault, has};
 use super::probe;
+use crate::cluster::map::{Map, NodeId};
 use crate::cluster::question::{Found, Gathered, Question, UnionPart};
+use crate::cluster::slot;
 use crate::cluster::wire::MOST_PAYLOAD;
 use crate::server::error::CommandError;
 use crate::server::timer::TimerContext;
@@ -16,6 +22,7 @@ use crate::storage::{self, Compression};
 use std::time::Instant;
 
 /// A sketch, or its bytes as another node has sent them.
+#[derive(Clone)]
 pub enum Loaded {
     /// From here.
     Sketch(Sketch),
@@ -58,10 +65,31 @@ pub struct Collected {
     pub found: Vec<Found>,
     /// The place of the first key that cannot be read, and the line of the error reply.
     pub failure: Option<(usize, String)>,
+    /// Who may have keys that are gone.
+    pub targets: Vec<NodeId>,
     /// Of the keys that are there and wanted themselves.
     pub values: Vec<Loaded>,
     /// What is left of each union, and the bits of the precision that it stands for; 0 for its own.
     pub unions: Vec<Vec<(u8, Loaded)>>,
+}
+
+impl Collected {
+    /// The keys that are gone, by their places, and who may have them.
+    pub fn gone(&self) -> Vec<(usize, NodeId)> {
+        let all = self.found.iter().enumerate();
+        all.filter_map(|(place, found)| match found {
+            Found::Gone(target) => Some((place, *self.targets.get(usize::from(*target))?)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// The keys that are absent, by their places.
+    pub fn absent(&self) -> Vec<usize> {
+        let all = self.found.iter().enumerate();
+        all.filter_map(|(place, found)| (*found == Found::Absent).then_some(place))
+            .collect()
+    }
 }
 
 impl From<Gathered> for Collected {
@@ -72,6 +100,7 @@ impl From<Gathered> for Collected {
             epoch: gathered.epoch,
             found: gathered.found,
             failure: gathered.failure,
+            targets: gathered.targets,
             values: gathered.values.into_iter().map(Loaded::Bytes).collect(),
             unions: unions
                 .map(|parts| parts.into_iter().map(part).collect())
@@ -91,6 +120,7 @@ impl From<Collected> for Gathered {
             epoch: collected.epoch,
             found: collected.found,
             failure: collected.failure,
+            targets: collected.targets,
             values: collected
                 .values
                 .into_iter()
@@ -122,6 +152,11 @@ pub enum Ended {
     NoDatabase,
 }
 
+/// The map of this turn.
+fn my_map<'m>(ctx: &TimerContext, map: &'m mut Option<Map>) -> &'m Map {
+    map.get_or_insert_with(|| Map::parse(&ctx.cluster_nodes().unwrap_or_default()))
+}
+
 /// Keys that are being read.
 pub struct Gather {
     question: Question,
@@ -148,6 +183,11 @@ impl Gather {
         }
     }
 
+    /// What has been made of each union so far.
+    pub fn unions(&mut self) -> &mut Vec<PartialUnion> {
+        &mut self.unions
+    }
+
     /// How many keys there are.
     pub fn keys(&self) -> usize {
         self.question.keys.len()
@@ -169,15 +209,21 @@ impl Gather {
             return Some(Err(Ended::NoDatabase));
         }
         self.collected.epoch = self.collected.epoch.min(epoch);
+        // Read once a turn, if at all: it cannot change meanwhile.
+        let mut map = None;
         while self.collected.found.len() < self.question.keys.len() {
-            if let Err(ended) = self.read_next(ctx) {
+            if let Err(ended) = self.read_next(ctx, &mut map) {
                 return Some(Err(ended));
             }
             if Instant::now() >= until {
                 return None;
             }
         }
-        for union in std::mem::take(&mut self.unions) {
+        let unions = match has(Fault::AttemptsMixed) {
+            true => self.unions.clone(),
+            false => std::mem::take(&mut self.unions),
+        };
+        for union in unions {
             let part = union.finish().ok().flatten().map(|part| {
                 let stands_for = part
                     .stands_for
@@ -192,15 +238,28 @@ impl Gather {
         Some(Ok(std::mem::take(&mut self.collected)))
     }
 
-    fn read_next(&mut self, ctx: &TimerContext) -> Result<(), Ended> {
+    fn read_next(&mut self, ctx: &TimerContext, map: &mut Option<Map>) -> Result<(), Ended> {
         let place = self.collected.found.len();
         let key = &self.question.keys[place];
-        if !has(Fault::NoOwnerCheck) && !ctx.serves(probe::NAME, &key.name) {
+        if let Some(source) = self.question.source {
+            if my_map(ctx, map).source(slot::of(&key.name)) != Some(source) {
+                return Err(Ended::NotMine(place));
+            }
+        } else if !has(Fault::NoOwnerCheck) && !ctx.serves(probe::NAME, &key.name) {
             if has(Fault::HalfKept) {
                 self.collected.found.push(Found::Absent);
                 return Ok(());
             }
-            return Err(Ended::NotMine(place));
+            let target = my_map(ctx, map).target(slot::of(&key.name));
+            let is_here = ctx
+                .copy::<Sketch>(key.name.as_slice().into())
+                .map(|copy| copy.is_some());
+            let (Some(target), Ok(false)) = (target, is_here) else {
+                return Err(Ended::NotMine(place));
+            };
+            let gone = self.gone_to(target).ok_or(Ended::NotMine(place))?;
+            self.collected.found.push(gone);
+            return Ok(());
         }
         let uses = key.uses;
         let read = ctx.copy::<Sketch>(key.name.as_slice().into());
@@ -230,6 +289,17 @@ impl Gather {
             return Err(Ended::TooLarge);
         }
         Ok(())
+    }
+
+    /// A key that this node may have; `None` where too many do.
+    fn gone_to(&mut self, target: NodeId) -> Option<Found> {
+        let targets = &mut self.collected.targets;
+        let known = targets.iter().position(|known| *known == target);
+        let place = known.unwrap_or_else(|| {
+            targets.push(target);
+            targets.len() - 1
+        });
+        u8::try_from(place).ok().map(Found::Gone)
     }
 
     /// In the form in which it is wanted.

@@ -12,6 +12,7 @@ pub mod faults;
 mod gather;
 pub mod merge;
 pub mod probe;
+pub mod timeouts;
 
 use super::sketch::asked::{Given, Question};
 use crate::cluster::slot;

@@ -264,6 +264,7 @@ class Stats(Mapping[str, int]):
 
     version: str
     counters: dict[str, int]
+    timeouts_by_node: Mapping[str, int] = field(default_factory=dict)  # of other nodes of the cluster, by their ids
 
     def __getitem__(self, name: str) -> int:
         return self.counters[name]

@@ -228,4 +228,7 @@ def read_payload(reply: Reply) -> bytes:
 
 def read_stats(reply: Reply) -> Stats:
     f = reply.fields()
-    return Stats(f.text("version"), {name: f.integer(name) for name in f})
+    version = f.text("version")
+    slow = f.text("cluster_timeouts_by_node") if "cluster_timeouts_by_node" in f else ""
+    by_node = {node: int(times) for node, _, times in (part.partition("=") for part in slow.split(",") if part)}
+    return Stats(version, {name: f.integer(name) for name in f}, by_node)
