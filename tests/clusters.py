@@ -29,20 +29,23 @@ def slot_of(key):
 
 
 class Cluster:
-    """Primaries that share the slots evenly, and replicas of them."""
+    """Primaries that share the slots evenly, and replicas of them. With a `bus` (bus.py) they talk to each other through it."""
 
-    def __init__(self, start, name, primaries=3, replicas=0, options=None, node_timeout=2000, build="release", meet=True):
+    def __init__(self, start, name, primaries=3, replicas=0, options=None, node_timeout=2000, build="release", meet=True, bus=None):
         options = {"cluster-enabled": "yes", "cluster-node-timeout": node_timeout, "cluster-require-full-coverage": "no",
                    **(options or {})}
         self.own = threading.local()
         self.nodes = [start(name, options, build=build) for _ in range(primaries + replicas)]
         self.primaries, self.replicas = self.nodes[:primaries], self.nodes[primaries:]
+        # Where nodes talk over TLS, they go by the port for that.
+        self.ports = {node: int(node.options.get("tls-port", node.port)) for node in self.nodes}
+        bus_ports = {node: bus.stand_before(node) if bus else self.ports[node] + 10000 for node in self.nodes}
         for i, node in enumerate(self.primaries):
             node.c("CLUSTER", "ADDSLOTSRANGE", SLOTS * i // primaries, SLOTS * (i + 1) // primaries - 1)
         for i, node in enumerate(self.nodes):
             node.c("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for node in self.nodes[1:]:
-            self.nodes[0].c("CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.nodes[0].c("CLUSTER", "MEET", "127.0.0.1", self.ports[node], bus_ports[node])
         self.wait(lambda node: f"cluster_known_nodes:{len(self.nodes)}".encode() in node.c("CLUSTER", "INFO"))
         self.ids = {node: node.c("CLUSTER", "MYID").decode() for node in self.nodes}
         for i, node in enumerate(self.replicas):
@@ -89,10 +92,10 @@ class Cluster:
             clients[node.port] = node.client()
         return clients[node.port]
 
-    def owners(self, node=None):
-        """Each slot's owner, as this node knows it: its id."""
+    def owners(self, node=None, client=None):
+        """Each slot's owner, as this node knows it, asked over this client or one of its own: its id."""
         owners = [None] * SLOTS
-        for line in self.client_of(node or self.primaries[0])("CLUSTER", "NODES").decode().splitlines():
+        for line in (client or self.client_of(node or self.primaries[0]))("CLUSTER", "NODES").decode().splitlines():
             words = line.split(" ")
             for word in words[8:]:
                 if word and not word.startswith("["):
@@ -136,7 +139,7 @@ class Cluster:
             if not keys:
                 return
             for key in keys:
-                source.c("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+                source.c("MIGRATE", "127.0.0.1", self.ports[target], key, 0, 5000)
 
 
 class Routed:

@@ -95,9 +95,10 @@ class Server:
             line += ["--loadmodule", self.module, *map(str, self.module_args)]
         return line
 
-    def start(self):
+    def start(self, port=None):
+        """`port` is one that it had before."""
         for _ in range(5):
-            self.port = free_port()
+            self.port = port or free_port()
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(
                     self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
