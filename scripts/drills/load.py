@@ -23,12 +23,12 @@ WAIT_MS = 1000
 PAUSE = 0.02  # between attempts while nobody takes writes
 
 
-def prepare(client: redis.Redis) -> None:
-    client.execute_command("HLL.CUBE.CREATE", CUBE, "DIMENSION", "writer", "VALUES", 64)
+def prepare(client: redis.Redis, tag: str = "") -> None:
+    client.execute_command("HLL.CUBE.CREATE", tag + CUBE, "DIMENSION", "writer", "VALUES", 64)
 
 
-def set_name(writer: int) -> str:
-    return f"drill:acknowledged:{writer}"
+def set_name(writer: int, tag: str = "") -> str:
+    return f"{tag}drill:acknowledged:{writer}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Writer:
     number: int
     find: Callable[[], Address]
     replicas: int
+    tag: str = ""     # before the names of keys: in a cluster, braces that put them all into one slot
     ballast: int = 0  # bytes that each write carries besides, so that what waits for a replica outgrows the kernel's buffers
     acknowledged: list["Acknowledged"] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -95,11 +96,11 @@ class Writer:
         """Whether the write is acknowledged."""
         user = f"{self.number}:{number}"
         with client.pipeline(transaction=True) as together:
-            together.sadd(set_name(self.number), number)
-            together.execute_command("HLL.ADD", SKETCH, user)
-            together.execute_command("HLL.CUBE.ADD", CUBE, "*", user, "writer", self.number)
+            together.sadd(set_name(self.number, self.tag), number)
+            together.execute_command("HLL.ADD", self.tag + SKETCH, user)
+            together.execute_command("HLL.CUBE.ADD", self.tag + CUBE, "*", user, "writer", self.number)
             if self.ballast:
-                together.set(BALLAST, bytes(self.ballast))
+                together.set(self.tag + BALLAST, bytes(self.ballast))
             together.execute()
         return self.replicas == 0 or int(client.wait(self.replicas, WAIT_MS)) >= self.replicas
 
@@ -129,11 +130,11 @@ def resumed(writers: list[Writer], kill: Kill) -> float | None:
 
 
 def outcome(writers: list[Writer], client: redis.Redis, kill: Kill) -> Outcome:
-    """Compares what the writers remember with what the server has; raises RuntimeError where its own values disagree."""
+    """Compares what the writers, all of one tag, remember with what the server has; raises RuntimeError where its own values disagree."""
     before = lost = members = 0
     first_lost = first_after = None
     for writer in writers:
-        there = {int(member) for member in client.smembers(set_name(writer.number))}
+        there = {int(member) for member in client.smembers(set_name(writer.number, writer.tag))}
         members += len(there)
         for write in writer.acknowledged:
             if write.begun > kill.gone:
@@ -145,13 +146,13 @@ def outcome(writers: list[Writer], client: redis.Redis, kill: Kill) -> Outcome:
                 first_lost = write.heard if first_lost is None else min(first_lost, write.heard)
     if first_after is None:
         raise RuntimeError("no write was acknowledged after the kill")
-    events = events_of(client)
+    events = events_of(client, writers[0].tag)
     if events != members:
         raise RuntimeError(f"the cube has {events} events and the sets {members} members: they were written together")
     return Outcome(before, lost, 0.0 if first_lost is None else max(0.0, kill.sent - first_lost), first_after - kill.sent)
 
 
-def events_of(client: redis.Redis) -> int:
-    reply = client.execute_command("HLL.CUBE.COUNT", CUBE)
+def events_of(client: redis.Redis, tag: str = "") -> int:
+    reply = client.execute_command("HLL.CUBE.COUNT", tag + CUBE)
     pairs = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     return int(pairs[b"events"])

@@ -39,9 +39,9 @@ class Plan:
     say: Callable[[str], None]
     place: Path      # for what outlives none of it
 
-    def start(self, options: dict[str, str], snapshot: Path | None = None) -> Server:
+    def start(self, options: dict[str, str], snapshot: Path | None = None, port: int | None = None) -> Server:
         """A server with a configuration file of its own: Sentinel has it rewritten."""
-        server = Server(self.binary, self.place, self.module, options=options, snapshot=snapshot)
+        server = Server(self.binary, self.place, self.module, port, options=options, snapshot=snapshot)
         server.config = self.place / f"{server.port}.conf"
         shutil.copyfile(CONFIG, server.config)
         return server
@@ -73,8 +73,8 @@ def durable(fsync: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def writing(plan: Plan, find: Callable[[], tuple[str, int]], replicas: int, ballast: int = 0) -> Iterator[list[Writer]]:
-    writers = [Writer(number, find, replicas, ballast) for number in range(plan.writers)]
+def writing(plan: Plan, find: Callable[[], tuple[str, int]], replicas: int, ballast: int = 0, tag: str = "") -> Iterator[list[Writer]]:
+    writers = [Writer(number, find, replicas, tag, ballast) for number in range(plan.writers)]
     try:
         for writer in writers:
             writer.start()
