@@ -5,8 +5,8 @@
 
 Every server and every client is on this machine and takes its share of the same processors. Single questions are timed by a client
 with a socket of its own, waiting clients by redis-benchmark, which is compiled and does nothing else; what others wait meanwhile is
-the longest PING of a process of its own at each node. A client that fetches the sketches (redis-py, a pipeline for each node, HLL.EXPORT)
-stops when it has them: uniting is not even counted.
+the longest PING of a process of its own at each node. A client that fetches the sketches is redis-py with a pipeline for each node
+(HLL.EXPORT), and then has one node unite them (HLL.IMPORT with MERGE).
 """
 
 import argparse
@@ -156,9 +156,10 @@ def loaded(port: int, clients: int, questions: int, *command: str) -> dict[str, 
     return {name: float(value) for name, value in row.items() if name != "test"}
 
 
-def fetched(cluster: Cluster, keys: Sequence[str]) -> tuple[float, int]:
-    """Milliseconds that redis-py takes to fetch all sketches from their nodes, and their bytes."""
-    owners, took, size = cluster.owners(), 0.0, 0
+def fetched(cluster: Cluster, keys: Sequence[str]) -> tuple[float, float, int]:
+    """Milliseconds that redis-py takes to fetch all sketches from their nodes, those until they are united and counted (by one of
+    the nodes, HLL.IMPORT with MERGE), and their bytes."""
+    owners, took, size, all_sketches = cluster.owners(), 0.0, 0, []
     for node in cluster.primaries:
         mine = [key for key in keys if owners[slot_of(key)] == cluster.ids[node]]
         with redis.Redis(port=node.port) as client, client.pipeline(transaction=False) as together:
@@ -169,7 +170,19 @@ def fetched(cluster: Cluster, keys: Sequence[str]) -> tuple[float, int]:
             sketches = together.execute()
             took += time.perf_counter() - begin
             size += sum(map(len, sketches))
-    return took * 1000, size
+            all_sketches += sketches
+    name = cluster.key_of(cluster.primaries[0], "union")
+    with redis.Redis(port=cluster.primaries[0].port) as client, client.pipeline(transaction=False) as together:
+        client.execute_command("HLL.CREATE", name)
+        begin = time.perf_counter()
+        for sketch in all_sketches:
+            together.execute_command("HLL.IMPORT", name, "FORMAT", "NATIVE", sketch, "MERGE")
+        together.execute_command("HLL.COUNT", name)
+        count = together.execute()[-1]
+        united = took + time.perf_counter() - begin
+        client.delete(name)
+    assert count == cluster.primaries[0].c("HLL.CLUSTER", "COUNT", *keys), "another count"
+    return took * 1000, united * 1000, size
 
 
 def bus_bytes(cluster: Cluster) -> int:
@@ -196,11 +209,12 @@ def wide(cluster: Cluster, keys: Sequence[str], sizes: Sizes) -> dict[str, str]:
     on_the_bus = (bus_bytes(cluster) - before) / (sizes.rounds + 1)
     with pinged(cluster) as longest:
         timed(client, sizes.rounds, "HLL.CLUSTER", "COUNT", *keys)
-    took, size = min(fetched(cluster, keys) for _ in range(3))
+    took, united, size = min((fetched(cluster, keys) for _ in range(3)), key=lambda all_of_it: all_of_it[1])
     count = client("HLL.CLUSTER", "COUNT", *keys)
     reply, median = len(f":{count}\r\n"), statistics.median(times)
     return {"at the client, median": f"{median:.1f} ms", "slowest": f"{max(times):.1f} ms",
-            "redis-py that only fetches them": f"{took:,.0f} ms", "times as long": f"{took / median:.0f}",
+            "redis-py that only fetches them": f"{took:,.0f} ms, {took / median:.0f} times as long",
+            "redis-py that fetches them and has them united": f"{united:,.0f} ms, {united / median:.0f} times as long",
             "bytes to the client": f"{reply}", "bytes to one that fetches": f"{size:,}", "times as many": f"{size / reply:,.0f}",
             "bytes on the bus": f"{on_the_bus:,.0f}",
             "longest PING of others, when nothing is asked": f"{max(idle):.1f} ms", "longest PING of others meanwhile": f"{max(longest):.1f} ms"}
