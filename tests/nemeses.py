@@ -288,17 +288,26 @@ class Nemeses:
             with self.noted("handover" if gracefully else "failover"):
                 if gracefully:
                     replica = next(node for node in cluster.nodes if node.info(section="replication").get("master_port") == str(victim.port))
-                    replica.c("CLUSTER", "FAILOVER")
                 else:
+                    replica = None
                     victim.process.send_signal(signal.SIGSTOP)
                 try:
-                    wait_for("a replica to take over", lambda: cluster.ids[victim] not in cluster.owners(asker), seconds=30)
+                    wait_for("a replica to take over", lambda v=victim, r=replica: self.has_been_replaced(v, r), seconds=60, every=0.5)
                     time.sleep(0.3)
                 finally:
                     victim.process.send_signal(signal.SIGCONT)
             self.moves += 1
             wait_for("the old primary to follow", lambda: victim.info(section="replication").get("master_link_status") == "up", seconds=60)
             self.chaos.done.wait(1.0)
+
+    def has_been_replaced(self, victim, replica):
+        """Whether the asker knows it. A replica that hands over is told again: it gives up where nodes have just voted for another."""
+        if self.cluster.ids[victim] not in self.cluster.owners(self.chaos.asker):
+            return True
+        with contextlib.suppress(ReplyError):
+            if replica:
+                replica.c("CLUSTER", "FAILOVER")
+        return False
 
     def take_over(self, seed):
         """A replica takes over, and neither the old primary nor the asker hears of it at first. The asker holds its answers until it
