@@ -16,8 +16,8 @@
 //! A slot that moves key by key has its keys at two nodes meanwhile. Its owner says of a key that it has not got: *gone*, and to
 //! whom it is giving the slot. That node is asked next, and reads the key if it is getting the slot from that owner. If it has
 //! not got the key either, the owner is asked once more, since keys may have gone back meanwhile; gone a second time, there is
-//! no such key. (A slot that went there, back, and there again between the three answers could hide one; nobody moves slots so.) What an owner was asked and what follows from it are one *family*: it is dropped as one, and judged by the
-//! owner's slots.
+//! no such key. (A slot that went there, back, and there again between the three answers could hide one; nobody moves slots so.)
+//! What an owner was asked and what follows from it are one *family*: it is dropped as one, and judged by the owner's slots.
 
 use super::exchange::Time;
 use super::map::{Map, NodeId};
