@@ -102,7 +102,9 @@ def drill(request, tmp_path, *words):
     name = list(request.config.hll_servers)[-1]
     environment = {**os.environ, "PYTHONPATH": os.path.join(ROOT, "scripts"), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     line = [sys.executable, "-m", "drills", "--quick", "--server", request.config.hll_servers[name], "--module", request.config.option.module, *words]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment)
+    # Where the tests run in the background, SIGINT is ignored, and what they start would inherit that.
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def left(tmp_path):
