@@ -233,7 +233,8 @@ def test_an_interrupted_load_says_where_it_stands(url):
     write(Path("shop.csv"), events(300_000))
     cube = make_cube(url.port)
     command = [sys.executable, "-m", "redis_hll.cli.main", "load", "shop.csv", "--cube", "shop"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, SIGINT is ignored, and the process would inherit that.
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while process.poll() is None and (cube.count().events or 0) < 5000:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)

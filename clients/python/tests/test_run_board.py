@@ -29,7 +29,9 @@ def begin(request, tmp_path):
         line = [PYTHON, "-m", "demo", "--server", server, "--module", os.path.abspath(config.option.module), "--board", *words]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT / 'clients/python/src'}", "BOARD_PYTHON": sys.executable,
                        "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)}
-        process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # Where the tests run in the background, SIGINT is ignored, and the process would inherit that.
+        process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         started.append(process)
         printed = []
         for text in process.stdout:
