@@ -23,7 +23,7 @@ from .stream import CARDINALITIES, Plan, counted, create, feed, known_commands, 
 from .waits import watched
 
 RATE = 50_000
-MOST_ROWS = 200      # of one MADD: as many as it takes where all of them come late
+MOST_ROWS = 150      # of one MADD: as many as it takes where all of them come late
 # A question is asked again and again for so long: that is many times for most, and once for what takes longer.
 SECONDS = 1.0
 

@@ -313,7 +313,7 @@ def test_waits_are_told_of_every_question_or_it_is_named(monkeypatch):
     monkeypatch.setattr(cube_waits, "QUESTIONS", (*cube_waits.QUESTIONS[:3], ("nonsense", "HLL.CUBE.NONSENSE shop"),
                                                   ("unknown word", "HLL.CUBE.COUNT shop NONSENSE")))
     told = cube_waits.measure("redis-7.0", Plan(2_000, pages=True, steps=True), 1)
-    for title in ("nothing", "ADD", "MADD of 200 rows"):
+    for title in ("nothing", "ADD", "MADD of 150 rows"):
         assert f"| {title} |" in told
     assert "left out: HLL.CUBE.NONSENSE." in told and "| unknown word | HLL: unknown option 'NONSENSE'" in told
 

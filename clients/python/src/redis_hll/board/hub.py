@@ -319,7 +319,7 @@ class Source:
         while now - self._events[0][0] > RATE_SECONDS and len(self._events) > 2:
             self._events.popleft()
         # When a slice is over answers are others too; a clock that is ten seconds behind this one is waited for.
-        return self._before + recent, self._before, tuple((wall() - behind) // self._border for behind in (0, 2_000, 10_000))
+        return self._before + recent, tuple((wall() - behind) // self._border for behind in (0, 2_000, 10_000))
 
     async def _recent(self) -> int:
         """Events since somewhat before the newest one that was known when the cube was last described: a few slices, so it costs next to nothing."""
