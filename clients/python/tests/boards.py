@@ -123,10 +123,14 @@ class Stream:
 
 
 def away_from_border(seconds):
-    """Waits until no slice of five minutes ends within so many seconds: visitors now would be others."""
-    left = 300 - time.time() % 300
-    if left < seconds:
-        time.sleep(left + 1)
+    """Waits until no slice of five minutes has ended shortly before, or ends within so many seconds: visitors now would be others, and the
+    board looks again until ten seconds after it."""
+    slice_, after = 300, 12
+    since = time.time() % slice_
+    if since < after:
+        time.sleep(after - since)
+    elif slice_ - since < seconds:
+        time.sleep(slice_ - since + after)
 
 
 def calls(server, command):
