@@ -55,8 +55,14 @@ class Cluster:
         self.wait(lambda node: b"cluster_state:ok" in node.c("CLUSTER", "INFO") and self.owners(node)[-1])
         for node in self.replicas:
             wait_for("replication", lambda n=node: n.info(section="replication").get("master_link_status") == "up")
+        # A primary votes for a replica that it knows as one; who was refused waits for four times the node timeout.
+        self.wait(lambda node: self._replicas_known_to(node) == len(self.replicas))
         if meet:
             self.wait_until_met()
+
+    @staticmethod
+    def _replicas_known_to(node):
+        return sum("slave" in line.split(" ")[2].split(",") for line in node.c("CLUSTER", "NODES").decode().splitlines())
 
     def wait(self, condition):
         for node in self.nodes:
