@@ -32,16 +32,7 @@ from redis_hll import HLL  # noqa: E402
 MOST_BYTES = 300_000
 WIDTHS = (390, 820, 1440)
 HEIGHT = 822  # down to the charts
-CONFIG = """
-[board]
-[[board.cubes]]
-key = "shop"
-step = "step"
-steps = ["view", "cart", "checkout", "buy"]
-lists = ["page", "country", "device", "channel"]
-currency = "EUR"
-money = ["cost", "revenue"]
-[board.cubes.labels]
+CONFIG = shop.BOARD + """[board.cubes.labels]
 view = "Looked"
 cart = "Cart"
 checkout = "Checkout"

@@ -14,7 +14,6 @@ import csv
 import multiprocessing
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from typing import Any
 import redis
 
 from .context import ROOT
+from .waits import pings
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -44,6 +44,7 @@ BEGIN, END = "<!-- scripts/bench --cluster: begin -->", "<!-- scripts/bench --cl
 KINDS = 64
 ELEMENTS = 20_000
 CLIENTS = 16
+PING_PAUSE = 0.001  # seconds in which the servers have the processors
 
 
 @dataclass(frozen=True)
@@ -114,27 +115,12 @@ def timed(client: Client, rounds: int, *command: Any) -> list[float]:
     return times[1:]
 
 
-def pings(port: int, stop: Any, told: "multiprocessing.Queue[float]") -> None:
-    """Pings until it is told to stop, with pauses in which the servers have the processors, and tells the longest."""
-    worst = 0.0
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        told.put(0.0)  # ready
-        while not stop.is_set():
-            begin = time.perf_counter()
-            connection.sendall(b"PING\r\n")
-            connection.recv(64)
-            worst = max(worst, time.perf_counter() - begin)
-            time.sleep(0.001)
-    told.put(worst)
-
-
 @contextmanager
 def pinged(cluster: Cluster) -> Iterator[list[float]]:
     """The list has each node's longest PING afterwards, in milliseconds."""
     longest: list[float] = []
     stop, told = multiprocessing.Event(), multiprocessing.Queue()  # type: ignore[var-annotated]
-    clients = [multiprocessing.Process(target=pings, args=(node.port, stop, told)) for node in cluster.primaries]
+    clients = [multiprocessing.Process(target=pings, args=(node.port, stop, told, PING_PAUSE)) for node in cluster.primaries]
     for client in clients:
         client.start()
     for _ in clients:

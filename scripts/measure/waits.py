@@ -30,8 +30,8 @@ Question = tuple[str, ...]
 PATIENCE_SECONDS = 300
 
 
-def pings(port: int, stop: Event, longest: "multiprocessing.Queue[float]") -> None:
-    """Pings until it is told to stop, and tells the longest."""
+def pings(port: int, stop: Event, longest: "multiprocessing.Queue[float]", pause: float = 0.0) -> None:
+    """Pings until it is told to stop, and tells the longest. In pauses of so many seconds others have the processors."""
     worst = 0.0
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -41,6 +41,8 @@ def pings(port: int, stop: Event, longest: "multiprocessing.Queue[float]") -> No
             connection.sendall(b"PING\r\n")
             connection.recv(64)
             worst = max(worst, time.perf_counter() - start)
+            if pause:
+                time.sleep(pause)
     longest.put(worst)
 
 

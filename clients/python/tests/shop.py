@@ -13,6 +13,16 @@ from zoneinfo import ZoneInfo
 
 from redis_hll import Dimension, Event
 
+BOARD = """
+[board]
+[[board.cubes]]
+key = "shop"
+step = "step"
+steps = ["view", "cart", "checkout", "buy"]
+lists = ["page", "country", "device", "channel"]
+currency = "EUR"
+money = ["cost", "revenue"]
+"""
 DAY = 86_400_000
 MINUTE = 60_000
 ZONE = "Europe/Berlin"

@@ -32,16 +32,7 @@ MOST_WEIGHT = 1_500_000
 QUIET = 2.5  # seconds in which an idle page must send nothing
 BUSY = 3.0  # seconds of events one after the other
 WIDTHS = (1440, 820, 390)
-CONFIG = """
-[board]
-[[board.cubes]]
-key = "shop"
-step = "step"
-steps = ["view", "cart", "checkout", "buy"]
-lists = ["page", "country", "device", "channel"]
-currency = "EUR"
-money = ["cost", "revenue"]
-[board.limits]
+CONFIG = shop.BOARD + """[board.limits]
 share = 0.5
 cpu = 0.8
 """
