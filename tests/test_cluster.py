@@ -262,6 +262,15 @@ def test_options_that_name_keys_come_first(cluster):
 # Slots that move
 
 
+def filled_slot(cluster, routed):
+    """A tag of the first primary's, and twenty keys with it, of ten elements each that no other has."""
+    tag = cluster.key_of(cluster.primaries[0])
+    keys = [f"{{{tag}}}{i}" for i in range(20)]
+    for key in keys:
+        routed("HLL.ADD", key, *elements(0, 10, key))
+    return tag, keys
+
+
 def half_moved(cluster, keys, gone):
     """The slot of these keys is on its way from its node to the next, and these have gone ahead. Both nodes, and the third."""
     source = cluster.node_of(keys[0])
@@ -277,10 +286,7 @@ def half_moved(cluster, keys, gone):
 def test_a_slot_on_its_way_is_read_at_both_its_nodes(cluster):
     """Some of its keys are at its owner still, some have gone ahead; one is written there, one is new there, and some are nowhere."""
     routed = cluster.client()
-    tag = cluster.key_of(cluster.primaries[0])
-    keys = [f"{{{tag}}}{i}" for i in range(20)]
-    for key in keys:
-        routed("HLL.ADD", key, *elements(0, 10, key))
+    tag, keys = filled_slot(cluster, routed)
     source, target, third = half_moved(cluster, keys, keys[:10])
     routed("HLL.ADD", keys[0], "one more")
     routed("HLL.ADD", f"{{{tag}}}new", "another")
@@ -310,10 +316,7 @@ def test_a_slot_on_its_way_is_read_at_both_its_nodes(cluster):
 def test_a_key_that_has_gone_to_a_node_that_does_not_get_its_slot_is_waited_for(cluster):
     """What lies at such a node is nobody's; an answer without it would be half an answer."""
     routed = cluster.client()
-    tag = cluster.key_of(cluster.primaries[0])
-    keys = [f"{{{tag}}}{i}" for i in range(20)]
-    for key in keys:
-        routed("HLL.ADD", key, *elements(0, 10, key))
+    _, keys = filled_slot(cluster, routed)
     source, target, asker = half_moved(cluster, keys, keys[:10])
     slot = slot_of(keys[0])
     target.c("CLUSTER", "SETSLOT", slot, "STABLE")
